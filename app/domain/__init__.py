@@ -1,0 +1,1 @@
+"""The field's nouns as values: no I/O, no framework, importable from everywhere."""
