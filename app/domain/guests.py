@@ -97,3 +97,16 @@ class VmSpec:
     tags: tuple[Tag, ...] = ()
     start: bool = False
     placement: Placement = field(default_factory=Placement)
+
+
+@dataclass(frozen=True)
+class GuestFilter:
+    """What a list of guests is narrowed to; `poolid` and `tenant` are resolved within what the caller may see."""
+
+    poolid: str | None = None
+    tenant: str | None = None
+    node: str | None = None
+    status: str | None = None
+    name: str | None = None
+    tag: str | None = None
+    template: str | None = None

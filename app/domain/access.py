@@ -1,0 +1,92 @@
+"""Who may: roles, privileges, and a caller as each request finds him."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+
+
+class UserRole(StrEnum):
+    """What a user is in the whole house."""
+
+    ADMIN = "admin"
+    AUDITOR = "auditor"
+    USER = "user"
+
+
+class TenantRole(StrEnum):
+    """What a member is in one tenant."""
+
+    OWNER = "owner"
+    OPERATOR = "operator"
+    VIEWER = "viewer"
+
+
+class Privilege(StrEnum):
+    """What a service method asks for; `policy.rules` says which role has it."""
+
+    GUEST_AUDIT = "guest.audit"
+    GUEST_ALLOCATE = "guest.allocate"
+    GUEST_POWER = "guest.power"
+    TENANT_AUDIT = "tenant.audit"
+    TENANT_ALLOCATE = "tenant.allocate"
+    TENANT_MODIFY = "tenant.modify"
+    MEMBER_MODIFY = "member.modify"
+    QUOTA_MODIFY = "quota.modify"
+    OPERATION_AUDIT = "operation.audit"
+    OPERATION_CANCEL = "operation.cancel"
+    OPERATION_RESOLVE = "operation.resolve"
+    TEMPLATE_AUDIT = "template.audit"
+    USER_AUDIT = "user.audit"
+    USER_MODIFY = "user.modify"
+    CLUSTER_AUDIT = "cluster.audit"
+
+
+@dataclass(frozen=True)
+class Membership:
+    tenant: str
+    name: str
+    role: TenantRole
+    suspended: bool
+
+
+@dataclass(frozen=True)
+class Caller:
+    """A logged-in user. `session` is his log-in; it is looked up on every request, so that what ends it counts at once."""
+
+    user: str
+    username: str
+    role: UserRole
+    session: str
+
+
+@dataclass(frozen=True)
+class TenantScope:
+    """The tenants whose rows a caller may see; every query takes one first. `tenants` None means all of them."""
+
+    tenants: frozenset[str] | None
+
+    def contains(self, tenant: str | None) -> bool:
+        return self.tenants is None or tenant in self.tenants
+
+
+EVERY_TENANT = TenantScope(None)
+
+
+@dataclass(frozen=True)
+class IdempotencyKey:
+    """`fingerprint` is a digest of method, path and body: the same key with another one is a mistake."""
+
+    key: str
+    fingerprint: str
+
+
+@dataclass(frozen=True)
+class Context:
+    """One request: who calls, what he is member of, from where, under which request id."""
+
+    caller: Caller
+    memberships: Mapping[str, Membership]
+    request_id: str
+    address: str

@@ -1,0 +1,113 @@
+"""A tenant: a pool, a PVE user, its rights and its quota."""
+
+from __future__ import annotations
+
+import unicodedata
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import StrEnum
+
+from app.domain.access import TenantRole, UserRole
+from app.domain.identifiers import BridgeName, StorageId
+
+
+class TenantState(StrEnum):
+    CREATING = "creating"
+    ACTIVE = "active"
+    DELETING = "deleting"
+
+
+def canonical_name(name: str) -> str:
+    """Two spellings of one name are one name: compatibility forms, case and surrounding or repeated spaces are folded."""
+    return " ".join(unicodedata.normalize("NFKC", name).casefold().split())
+
+
+@dataclass(frozen=True)
+class TenantSpec:
+    """`storages` and `bridges` None means: all that the cluster has. `quota` names limits; null is unlimited."""
+
+    name: str
+    comment: str = ""
+    cluster: str | None = None
+    plan: str | None = None
+    storages: tuple[StorageId, ...] | None = None
+    bridges: tuple[BridgeName, ...] | None = None
+    quota: Mapping[str, int | None] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class TenantChanges:
+    comment: str | None = None
+    suspended: bool | None = None
+
+
+@dataclass(frozen=True)
+class Tenant:
+    """`quota` and `usage` have every dimension; a limit of None is unlimited."""
+
+    id: str
+    name: str
+    poolid: str
+    pve_user: str
+    cluster: str
+    state: TenantState
+    suspended: bool
+    comment: str
+    quota: Mapping[str, int | None]
+    usage: Mapping[str, int]
+    storages: Sequence[str]
+    bridges: Sequence[str]
+    created_at: datetime
+
+
+@dataclass(frozen=True)
+class Member:
+    user: str
+    username: str
+    role: TenantRole
+
+
+@dataclass(frozen=True)
+class User:
+    id: str
+    username: str
+    role: UserRole
+    disabled: bool
+    created_at: datetime
+
+
+@dataclass(frozen=True)
+class Usage:
+    """Allocated and running are counted apart; `users` is the same per member."""
+
+    quota: Mapping[str, int | None]
+    allocated: Mapping[str, int]
+    running: Mapping[str, int]
+    users: Sequence[Mapping[str, object]]
+
+
+@dataclass(frozen=True)
+class Template:
+    """A catalog entry: a container's archive (`volid`) or a VM template guest (`vmid`)."""
+
+    id: str
+    name: str
+    kind: str
+    description: str
+    volid: str | None
+    vmid: int | None
+    disk_gb: int
+    published: bool
+    created_at: datetime
+
+
+@dataclass(frozen=True)
+class LogIn:
+    """A log-in session as the token maker needs it. `refresh_id` is good for one refresh."""
+
+    session: str
+    refresh_id: str
+    user: User
+    tenants: Sequence[Mapping[str, str]]
+    quota: Mapping[str, Mapping[str, int | None]]
