@@ -53,7 +53,7 @@ class Membership:
 
 @dataclass(frozen=True)
 class Caller:
-    """A logged-in user. `session` is his log-in; it is looked up on every request, so that what ends it counts at once."""
+    """A logged-in user. `session` is his log-in; it is looked up on every request, so that its end counts at once."""
 
     user: str
     username: str

@@ -19,7 +19,7 @@ class TenantState(StrEnum):
 
 
 def canonical_name(name: str) -> str:
-    """Two spellings of one name are one name: compatibility forms, case and surrounding or repeated spaces are folded."""
+    """Two spellings of one name are one name: compatibility forms, case and superfluous spaces are folded."""
     return " ".join(unicodedata.normalize("NFKC", name).casefold().split())
 
 
