@@ -1,0 +1,1 @@
+"""The only writer of SQL: a session, the models, one query module per noun. Queries never commit."""

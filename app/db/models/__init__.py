@@ -1,0 +1,31 @@
+"""Every table of ours. DBOS keeps its own beside them in the same database."""
+
+from app.db.models.access import Member, Session, User
+from app.db.models.clusters import Cluster, InventoryGuest, Node, Storage, Volume
+from app.db.models.guests import Guest, VmidClaim
+from app.db.models.operations import Idempotency, Operation, OperationStep, Worker
+from app.db.models.table import Table
+from app.db.models.tenants import Allocation, AuditEntry, QuotaLimit, Template, Tenant
+
+__all__ = [
+    "Allocation",
+    "AuditEntry",
+    "Cluster",
+    "Guest",
+    "Idempotency",
+    "InventoryGuest",
+    "Member",
+    "Node",
+    "Operation",
+    "OperationStep",
+    "QuotaLimit",
+    "Session",
+    "Storage",
+    "Table",
+    "Template",
+    "Tenant",
+    "User",
+    "VmidClaim",
+    "Volume",
+    "Worker",
+]

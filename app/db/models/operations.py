@@ -1,0 +1,89 @@
+"""Operations, the steps they took, the answers that were promised, the workers that are alive."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.orm import Mapped, mapped_column
+
+from app.db.models.table import Created, Key, Table, Uuid
+from app.db.session import now
+from app.domain.operations import OPEN_STATES
+
+_OPEN = sa.text("guest_id IS NOT NULL AND state IN ({})".format(", ".join(f"'{state}'" for state in OPEN_STATES)))
+
+
+class Operation(Table):
+    """`executor` is the worker that may write to it: a worker that was declared dead and wakes up may not.
+
+    `parameters` are the saga's. `deadline` ends the patience with a cluster that is away.
+    """
+
+    __tablename__ = "operations"
+
+    id: Mapped[Key]
+    type: Mapped[str]
+    version: Mapped[int]
+    state: Mapped[str] = mapped_column(index=True)
+    tenant_id: Mapped[str | None] = mapped_column(sa.String(36))
+    guest_id: Mapped[str | None] = mapped_column(sa.String(36), index=True)
+    queue: Mapped[str]
+    parameters: Mapped[dict[str, Any]]
+    error: Mapped[dict[str, Any] | None] = mapped_column(sa.JSON(none_as_null=True))
+    result: Mapped[dict[str, Any] | None] = mapped_column(sa.JSON(none_as_null=True))
+    executor: Mapped[str | None]
+    cancel_requested: Mapped[bool] = mapped_column(default=False)
+    created_by: Mapped[str]
+    created_at: Mapped[Created]
+    started_at: Mapped[datetime | None]
+    finished_at: Mapped[datetime | None]
+    deadline: Mapped[datetime]
+
+    __table_args__ = (
+        sa.Index("uq_operations_open_guest", "guest_id", unique=True, sqlite_where=_OPEN, postgresql_where=_OPEN),
+        sa.Index("ix_operations_list", "tenant_id", "created_at", "id"),
+    )
+
+
+class OperationStep(Table):
+    """`began_at` is written before the step's first PVE call and `upid` before anyone waits for the task."""
+
+    __tablename__ = "operation_steps"
+
+    operation_id: Mapped[Uuid] = mapped_column(sa.ForeignKey("operations.id", ondelete="CASCADE"), primary_key=True)
+    position: Mapped[int] = mapped_column(primary_key=True)
+    name: Mapped[str]
+    state: Mapped[str]
+    began_at: Mapped[datetime | None]
+    upid: Mapped[str | None]
+    watched: Mapped[bool] = mapped_column(default=False, index=True)
+    undo_began_at: Mapped[datetime | None]
+    undo_upid: Mapped[str | None]
+    output: Mapped[dict[str, Any] | None] = mapped_column(sa.JSON(none_as_null=True))
+
+
+class Idempotency(Table):
+    """The answer that a key was given; it commits with the change it answers."""
+
+    __tablename__ = "idempotency"
+
+    user_id: Mapped[Uuid] = mapped_column(primary_key=True)
+    key: Mapped[str] = mapped_column(sa.String(128), primary_key=True)
+    fingerprint: Mapped[str]
+    status: Mapped[int]
+    body: Mapped[dict[str, Any] | None] = mapped_column(sa.JSON(none_as_null=True))
+    operation_id: Mapped[str | None]
+    created_at: Mapped[Created]
+
+
+class Worker(Table):
+    """A worker's lease. One whose `seen_at` is older than the lease is dead, and its work is taken over."""
+
+    __tablename__ = "workers"
+
+    id: Mapped[Key]
+    host: Mapped[str]
+    seen_at: Mapped[datetime] = mapped_column(default=now)
+    started_at: Mapped[datetime] = mapped_column(default=now)

@@ -1,0 +1,149 @@
+"""The database and its transactions.
+
+`begin()` is the write transaction of one use case. On SQLite it takes the write lock at once (`BEGIN IMMEDIATE`), so
+that two quota decisions can never interleave; on PostgreSQL the rows that decide are locked by the queries. A `begin()`
+inside another one of the same request joins it: that is how an idempotency record commits with the change it protects.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from datetime import UTC, datetime
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy import event
+from sqlalchemy.engine import Connection, Dialect, Engine
+from sqlalchemy.exc import IntegrityError, InterfaceError, OperationalError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
+from sqlalchemy.orm import Session
+from sqlalchemy.types import TypeDecorator
+
+from app.domain.errors import Conflict, Unavailable
+
+Tx = Session
+
+_READ_ONLY = "poolhouse_read_only"
+_BUSY_TIMEOUT_MS = 30_000
+
+
+def now() -> datetime:
+    return datetime.now(UTC)
+
+
+class Moment(TypeDecorator[datetime]):
+    """A moment in UTC. SQLite forgets the zone, so it is given back on the way out."""
+
+    impl = sa.DateTime(timezone=True)
+    cache_ok = True
+
+    def process_bind_param(self, value: datetime | None, dialect: Dialect) -> datetime | None:
+        return value.astimezone(UTC) if value is not None else None
+
+    def process_result_value(self, value: datetime | None, dialect: Dialect) -> datetime | None:
+        return value.replace(tzinfo=UTC) if value is not None and value.tzinfo is None else value
+
+
+class Database:
+    """One database, SQLite or PostgreSQL. Raises `Unavailable` where it cannot be reached, `Conflict` where a
+    unique constraint decides a race."""
+
+    def __init__(self, url: str, *, pool_size: int = 20) -> None:
+        self.url = url
+        self.engine = _make_engine(url, pool_size)
+        self._ambient: ContextVar[Tx | None] = ContextVar(f"tx-{id(self)}", default=None)
+
+    @property
+    def is_sqlite(self) -> bool:
+        return self.engine.dialect.name == "sqlite"
+
+    @contextmanager
+    def begin(self) -> Iterator[Tx]:
+        joined = self._ambient.get()
+        if joined is not None:
+            yield joined
+            return
+        with self._transaction(self.engine) as tx:
+            token = self._ambient.set(tx)
+            try:
+                yield tx
+            finally:
+                self._ambient.reset(token)
+
+    @contextmanager
+    def read(self) -> Iterator[Tx]:
+        """A consistent look that takes no write lock; inside `begin()` it sees what that one wrote."""
+        joined = self._ambient.get()
+        if joined is not None:
+            yield joined
+            return
+        with self._transaction(self.engine.execution_options(**{_READ_ONLY: True})) as tx:
+            yield tx
+
+    def check(self) -> None:
+        """Raises `Unavailable` unless a query is answered."""
+        with self.read() as tx:
+            tx.execute(sa.text("SELECT 1"))
+
+    def close(self) -> None:
+        self.engine.dispose()
+
+    @contextmanager
+    def _transaction(self, engine: Engine) -> Iterator[Tx]:
+        try:
+            with Session(engine, expire_on_commit=False, autoflush=True) as tx, tx.begin():
+                yield tx
+        except IntegrityError as error:
+            raise _conflict(error) from error
+        except (OperationalError, InterfaceError, PoolTimeout) as error:
+            raise Unavailable(
+                "The database cannot be used at the moment.",
+                code="database.unavailable", remedy="Try again in a moment.", log=str(error.__cause__ or error),
+            ) from error  # fmt: skip
+
+
+def _make_engine(url: str, pool_size: int) -> Engine:
+    parsed = sa.make_url(url)
+    if parsed.get_backend_name() != "sqlite":
+        return sa.create_engine(
+            parsed.set(drivername="postgresql+psycopg"), pool_size=pool_size, max_overflow=10, pool_pre_ping=True
+        )
+    engine = sa.create_engine(
+        parsed, pool_size=pool_size, max_overflow=20, connect_args={"timeout": _BUSY_TIMEOUT_MS / 1000}
+    )
+
+    @event.listens_for(engine, "connect")
+    def prepare(connection: Any, _record: Any) -> None:
+        connection.isolation_level = None
+        connection.execute(f"PRAGMA busy_timeout={_BUSY_TIMEOUT_MS}")
+        connection.execute("PRAGMA journal_mode=WAL")
+        connection.execute("PRAGMA synchronous=NORMAL")
+        connection.execute("PRAGMA foreign_keys=ON")
+
+    @event.listens_for(engine, "begin")
+    def begin(connection: Connection) -> None:
+        reading = connection.get_execution_options().get(_READ_ONLY)
+        connection.exec_driver_sql("BEGIN" if reading else "BEGIN IMMEDIATE")
+
+    return engine
+
+
+_TAKEN: tuple[tuple[str, Callable[[], Conflict]], ...] = (
+    ("uq_tenants_canonical", lambda: Conflict("A tenant of this name exists.", code="name.taken")),
+    ("tenants.canonical", lambda: Conflict("A tenant of this name exists.", code="name.taken")),
+    ("uq_users_canonical", lambda: Conflict("A user of this name exists.", code="name.taken")),
+    ("users.canonical", lambda: Conflict("A user of this name exists.", code="name.taken")),
+    ("vmids", lambda: Conflict("This vmid is taken.", code="vmid.taken")),
+    ("uq_operations_open_guest", lambda: Conflict("An operation on this guest is open.", code="guest.busy")),
+    ("operations.guest_id", lambda: Conflict("An operation on this guest is open.", code="guest.busy")),
+)
+
+
+def _conflict(error: IntegrityError) -> Conflict:
+    text = str(error.orig)
+    for mark, conflict in _TAKEN:
+        if mark in text:
+            return conflict()
+    return Conflict("Somebody else changed the same thing at the same moment.", log=text, remedy="Try again.")
