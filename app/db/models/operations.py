@@ -18,6 +18,7 @@ _OPEN = sa.text("guest_id IS NOT NULL AND state IN ({})".format(", ".join(f"'{st
 class Operation(Table):
     """`executor` is the worker that may write to it: a worker that was declared dead and wakes up may not.
 
+    `workflow` is the run of the engine that carries it out; it waits in `queue`, among those of its `lane`.
     `parameters` are the saga's. `deadline` ends the patience with a cluster that is away.
     """
 
@@ -30,6 +31,8 @@ class Operation(Table):
     tenant_id: Mapped[str | None] = mapped_column(sa.String(36))
     guest_id: Mapped[str | None] = mapped_column(sa.String(36), index=True)
     queue: Mapped[str]
+    lane: Mapped[str]
+    workflow: Mapped[str]
     parameters: Mapped[dict[str, Any]]
     error: Mapped[dict[str, Any] | None] = mapped_column(sa.JSON(none_as_null=True))
     result: Mapped[dict[str, Any] | None] = mapped_column(sa.JSON(none_as_null=True))
@@ -79,11 +82,12 @@ class Idempotency(Table):
 
 
 class Worker(Table):
-    """A worker's lease. One whose `seen_at` is older than the lease is dead, and its work is taken over."""
+    """A worker's lease. One whose `seen_at` is older than the lease is dead: it is fenced, and its work taken over."""
 
     __tablename__ = "workers"
 
     id: Mapped[Key]
     host: Mapped[str]
+    fenced: Mapped[bool] = mapped_column(default=False)
     seen_at: Mapped[datetime] = mapped_column(default=now)
     started_at: Mapped[datetime] = mapped_column(default=now)

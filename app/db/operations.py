@@ -1,0 +1,229 @@
+"""Operations and their steps: submit, read, move on, finish. Writes of a worker are fenced by `executor`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import timedelta
+from typing import Any
+
+import sqlalchemy as sa
+
+from app.db import paging
+from app.db.models import Operation, OperationStep, Worker
+from app.db.session import Tx, now
+from app.domain import operations as domain
+from app.domain.access import TenantScope
+from app.domain.errors import Busy, Conflict, NotFound
+from app.domain.operations import OPEN_STATES, OperationFilter, OperationState, StepState
+from app.domain.paging import Page, PageRequest
+
+COLUMNS = {"created_at": Operation.created_at, "type": Operation.type, "state": Operation.state}
+
+
+class Fenced(Exception):
+    """This worker was declared dead, or the operation was given to another: it may not write."""
+
+
+def add(tx: Tx, operation: Operation, steps: Sequence[str], done: int) -> None:
+    """Store a new operation; its first `done` steps are done with it. Raises Busy where its guest has an open one."""
+    if operation.guest_id is not None:
+        open_one = open_on(tx, operation.guest_id)
+        if open_one is not None:
+            raise Busy(open_one)
+    tx.add(operation)
+    tx.flush()
+    tx.execute(
+        sa.insert(OperationStep),
+        [
+            {
+                "operation_id": operation.id,
+                "position": position,
+                "name": name,
+                "state": StepState.DONE if position < done else StepState.PENDING,
+                "watched": False,
+            }
+            for position, name in enumerate(steps)
+        ],
+    )
+
+
+def open_on(tx: Tx, guest: str) -> str | None:
+    """The id of the operation that is open on a guest."""
+    return tx.scalar(sa.select(Operation.id).where(Operation.guest_id == guest, Operation.state.in_(OPEN_STATES)))
+
+
+def get(tx: Tx, scope: TenantScope, operation: str) -> domain.Operation:
+    """Raises NotFound where the operation is not there, or belongs to a tenant outside the scope."""
+    row = tx.get(Operation, operation)
+    if row is None or not scope.contains(row.tenant_id):
+        raise NotFound
+    return _views(tx, [row])[0]
+
+
+def page(tx: Tx, scope: TenantScope, wanted: OperationFilter, request: PageRequest) -> Page[domain.Operation]:
+    statement = sa.select(Operation)
+    if scope.tenants is not None:
+        statement = statement.where(Operation.tenant_id.in_(scope.tenants))
+    for column, value in (
+        (Operation.state, wanted.state),
+        (Operation.guest_id, wanted.guest),
+        (Operation.tenant_id, wanted.tenant),
+        (Operation.type, wanted.type),
+    ):
+        if value is not None:
+            statement = statement.where(column == value)
+    rows = paging.page(tx, statement, columns=COLUMNS, key=Operation.id, default_sort="-created_at", request=request)
+    return Page(_views(tx, rows.data), rows.count, rows.next)
+
+
+def state_of(tx: Tx, operation: str) -> OperationState:
+    state = tx.scalar(sa.select(Operation.state).where(Operation.id == operation))
+    if state is None:
+        raise NotFound
+    return OperationState(state)
+
+
+def locked(operation: str) -> sa.Select[Operation]:
+    return sa.select(Operation).where(Operation.id == operation).with_for_update()
+
+
+def held(tx: Tx, operation: str, executor: str) -> Operation:
+    """The operation, locked, for the worker that may write to it. Raises Fenced for any other one."""
+    alive = tx.scalar(sa.select(Worker.id).where(Worker.id == executor, Worker.fenced.is_(False)))
+    row = tx.scalar(locked(operation))
+    if row is None or alive is None or row.executor not in (None, executor):
+        raise Fenced(operation)
+    row.executor = executor
+    return row
+
+
+def step(tx: Tx, operation: str, position: int) -> OperationStep:
+    return tx.get_one(OperationStep, (operation, position))
+
+
+def steps(tx: Tx, operation: str) -> Sequence[OperationStep]:
+    return tx.scalars(
+        sa.select(OperationStep).where(OperationStep.operation_id == operation).order_by(OperationStep.position)
+    ).all()
+
+
+def watched(tx: Tx) -> Sequence[tuple[str, str, str]]:
+    """(operation, workflow, upid) of every task that somebody waits for."""
+    rows = tx.execute(
+        sa.select(Operation.id, Operation.workflow, OperationStep.upid, OperationStep.undo_upid)
+        .join(OperationStep, OperationStep.operation_id == Operation.id)
+        .where(OperationStep.watched)
+    ).all()
+    return [
+        (operation, workflow, task) for operation, workflow, upid, undo in rows if (task := undo or upid) is not None
+    ]
+
+
+def unwatch(tx: Tx, upids: Iterable[str]) -> None:
+    wanted = list(upids)
+    tx.execute(
+        sa.update(OperationStep)
+        .where(sa.or_(OperationStep.upid.in_(wanted), OperationStep.undo_upid.in_(wanted)), OperationStep.watched)
+        .values(watched=False)
+    )
+
+
+def finish(row: Operation, state: OperationState, *, result: Mapping[str, Any] | None = None) -> None:
+    row.state = state
+    row.result = dict(result) if result is not None else None
+    row.finished_at = now()
+
+
+def request_cancel(tx: Tx, scope: TenantScope, operation: str) -> None:
+    """Raises NotFound, or Conflict where the operation has ended."""
+    row = tx.scalar(locked(operation))
+    if row is None or not scope.contains(row.tenant_id):
+        raise NotFound
+    if row.state not in (OperationState.PENDING, OperationState.RUNNING):
+        raise Conflict("The operation cannot be cancelled any more.", code="operation.not_cancellable")
+    row.cancel_requested = True
+
+
+# -- workers and their leases
+
+
+def beat(tx: Tx, worker: str) -> bool:
+    """Renew a lease. False: this worker was declared dead."""
+    renewed = tx.execute(
+        sa.update(Worker)
+        .where(Worker.id == worker, Worker.fenced.is_(False))
+        .values(seen_at=now())
+        .returning(Worker.id)
+    )
+    return renewed.first() is not None
+
+
+def workers_alive(tx: Tx, lease: timedelta) -> Sequence[Worker]:
+    return tx.scalars(
+        sa.select(Worker).where(Worker.seen_at >= now() - lease).order_by(Worker.started_at, Worker.id)
+    ).all()
+
+
+def dead(tx: Tx, lease: timedelta) -> Sequence[str]:
+    """The workers whose lease is over."""
+    return tx.scalars(sa.select(Worker.id).where(Worker.seen_at < now() - lease)).all()
+
+
+def fence(tx: Tx, workers: Sequence[str]) -> None:
+    """From now on these workers write nothing, and what they held is free."""
+    tx.execute(sa.update(Worker).where(Worker.id.in_(workers)).values(fenced=True))
+    tx.execute(sa.update(Operation).where(Operation.executor.in_(workers)).values(executor=None))
+
+
+def bury(tx: Tx, workers: Sequence[str]) -> None:
+    tx.execute(sa.delete(Worker).where(Worker.id.in_(workers)))
+
+
+# -- what readers see
+
+
+def _views(tx: Tx, rows: Sequence[Operation]) -> list[domain.Operation]:
+    found: dict[str, list[OperationStep]] = {row.id: [] for row in rows}
+    if found:
+        for one in tx.scalars(
+            sa.select(OperationStep).where(OperationStep.operation_id.in_(found)).order_by(OperationStep.position)
+        ):
+            found[one.operation_id].append(one)
+    positions = _queue_positions(tx, [row for row in rows if row.state == OperationState.PENDING])
+    return [_view(row, found[row.id], positions.get(row.id)) for row in rows]
+
+
+def _queue_positions(tx: Tx, pending: Sequence[Operation]) -> dict[str, int]:
+    if not pending:
+        return {}
+    waiting = tx.execute(
+        sa.select(Operation.id, Operation.queue)
+        .where(Operation.state == OperationState.PENDING, Operation.queue.in_({row.queue for row in pending}))
+        .order_by(Operation.created_at, Operation.id)
+    ).all()
+    counted: dict[str, int] = {}
+    positions = {}
+    for operation, queue in waiting:
+        counted[queue] = counted.get(queue, 0) + 1
+        positions[operation] = counted[queue]
+    return positions
+
+
+def _view(row: Operation, taken: Sequence[OperationStep], queue_position: int | None) -> domain.Operation:
+    done = sum(one.state == StepState.DONE for one in taken)
+    return domain.Operation(
+        id=row.id,
+        type=row.type,
+        state=OperationState(row.state),
+        tenant=row.tenant_id,
+        guest=row.guest_id,
+        steps=[domain.OperationStep(one.name, StepState(one.state), one.upid) for one in taken],
+        progress=1.0 if row.state == OperationState.SUCCEEDED else round(done / max(1, len(taken)), 3),
+        queue_position=queue_position,
+        error=row.error,
+        result=row.result,
+        created_by=row.created_by,
+        created_at=row.created_at,
+        started_at=row.started_at,
+        finished_at=row.finished_at,
+    )

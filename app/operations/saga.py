@@ -1,0 +1,92 @@
+"""What a saga is: steps that are done in order, and undone in reverse when one of them is refused.
+
+A step is named by what exists once it is done. Its `do` and its `undo` may run twice (after a crash, after a lost
+answer); a `do` first looks whether it has happened already when `run.again` says so, an `undo` may find nothing.
+Either may return
+
+* a `Upid`: a task was started. It is stored before anyone waits; the watcher wakes the saga when the task has ended;
+* `Again`: as a Upid, and the function is called once more afterwards (a loop over many tasks);
+* a mapping: the step's output, JSON values only, which later steps and their undos read in `run.outputs[name]`;
+* None.
+
+It raises `PveAway` for "try again later" and any other `AppError` for "refused".
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Any
+
+from app.db.session import Database
+from app.domain.identifiers import Upid
+
+
+@dataclass(frozen=True)
+class Again:
+    """A task that is not the step's last one."""
+
+    upid: Upid
+
+
+Result = Upid | Again | Mapping[str, Any] | None
+
+
+@dataclass(frozen=True)
+class Run:
+    """What a step knows beside its parameters.
+
+    `began` is when this step (or undo) was first begun, by our clock; `again` is true when it may have happened before.
+    `gateways` is what bootstrap gives to sagas: the ways out of the house.
+    """
+
+    operation: str
+    began: datetime
+    again: bool
+    outputs: Mapping[str, Mapping[str, Any]]
+    db: Database
+    gateways: Any
+
+
+Function = Callable[[Any, Any], Result]
+
+
+@dataclass(frozen=True)
+class Step:
+    """`do` None: done already, in the transaction that submitted the operation."""
+
+    name: str
+    do: Function | None = None
+    undo: Function | None = None
+
+
+@dataclass(frozen=True)
+class Saga:
+    """`type` is the operation's; `parameters` a frozen dataclass of JSON values; `result` makes its result.
+
+    `point_of_no_return` names the first step that cannot be cancelled any more; `patience` is how long a cluster
+    that is away is waited for before the saga gives up and unwinds.
+    """
+
+    type: str
+    parameters: Callable[..., Any]
+    steps: tuple[Step, ...]
+    result: Callable[[Any, Any], Mapping[str, Any] | None] = field(default=lambda _run, _parameters: None)
+    point_of_no_return: str | None = None
+    patience: timedelta = timedelta(hours=1)
+    version: int = 1
+
+    def load(self, parameters: Mapping[str, Any]) -> Any:
+        return self.parameters(**parameters)
+
+    def may_cancel(self, position: int) -> bool:
+        """Whether the saga may still be cancelled before the step at `position` (0 is the first) is begun."""
+        names = [step.name for step in self.steps]
+        return self.point_of_no_return is None or position <= names.index(self.point_of_no_return)
+
+
+def stored(parameters: Any) -> dict[str, Any]:
+    """A saga's parameters as JSON values."""
+    return dataclasses.asdict(parameters)

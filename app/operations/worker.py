@@ -1,0 +1,191 @@
+"""The worker process: the engine's executor, its lease, and the chores that one worker does for all.
+
+Each worker renews a lease. The oldest living one is the keeper: it watches tasks, does the chores, and takes over what
+workers left whose lease is over. A worker that finds itself declared dead ends at once, as nothing that it still does
+could be trusted; its supervisor starts a new one.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import threading
+import time
+import uuid
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any
+
+import structlog
+from dbos import DBOS, DBOSConfig
+
+from app.db import operations
+from app.db.models import Worker as WorkerRow
+from app.db.session import Database
+from app.domain.errors import AppError
+from app.operations.engine import APPLICATION_NAME, APPLICATION_VERSION, Execution, Tasks
+from app.operations.saga import Saga
+from app.operations.watcher import Watcher
+
+LEASE = timedelta(seconds=6)
+_BEAT = 1.0
+_WATCH = 0.25
+_FENCED_EXIT = 75
+
+log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True)
+class Queue:
+    """`per_lane` operations of one lane, and `total` of all, are carried out at once."""
+
+    name: str
+    per_lane: int
+    total: int
+
+
+@dataclass(frozen=True)
+class Chore:
+    """Something that the keeper does every `interval` seconds (a number, or what gives one)."""
+
+    name: str
+    interval: float
+    do: Callable[[], None]
+
+
+class Worker:
+    """One worker. `run` blocks until SIGTERM or SIGINT."""
+
+    def __init__(
+        self,
+        db: Database,
+        sagas: Mapping[str, Saga],
+        tasks: Tasks,
+        gateways: Any,
+        queues: Sequence[Queue],
+        chores: Sequence[Chore],
+    ) -> None:
+        self.id = str(uuid.uuid4())
+        self._db = db
+        self._queues = queues
+        self._chores = chores
+        self._watcher = Watcher(db, tasks)
+        self._ending = threading.Event()
+        self._is_keeper = threading.Event()
+        DBOS(config=dbos_config(db, self.id))
+        self._execution = Execution(db, sagas, tasks, gateways, self.id, leave=_leave)
+
+    def run(self) -> None:
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, lambda _number, _frame: self._ending.set())
+        self.start()
+        log.info("worker.ready", worker=self.id)
+        self._ending.wait()
+        self.stop()
+
+    def start(self) -> None:
+        with self._db.begin() as tx:
+            tx.add(WorkerRow(id=self.id, host=socket.gethostname()))
+        DBOS.launch()
+        for queue in self._queues:
+            DBOS.register_queue(
+                queue.name,
+                partition_concurrency=queue.per_lane,
+                global_concurrency=queue.total,
+                polling_interval_sec=0.2,
+                on_conflict="always_update",
+            )
+        self._thread("lease", _BEAT, self._beat)
+        self._thread("watcher", _WATCH, self._keeping(self._look))
+        for chore in self._chores:
+            self._thread(chore.name, chore.interval, self._keeping(chore.do))
+
+    def stop(self) -> None:
+        """Give the work back: what is in flight goes on elsewhere, or at the next start."""
+        self._ending.set()
+        DBOS.destroy()
+        with self._db.begin() as tx:
+            row = tx.get(WorkerRow, self.id)
+            if row is not None:
+                row.seen_at = row.started_at - LEASE
+        log.info("worker.ended", worker=self.id)
+
+    def _beat(self) -> None:
+        with self._db.begin() as tx:
+            alive = operations.beat(tx, self.id)
+        if not alive:
+            log.critical("worker.declared_dead", worker=self.id)
+            _leave()
+        with self._db.read() as tx:
+            workers = operations.workers_alive(tx, LEASE)
+        if workers and workers[0].id == self.id:
+            self._is_keeper.set()
+            self._take_over()
+        else:
+            self._is_keeper.clear()
+
+    def _take_over(self) -> None:
+        """What a dead worker left is queued again first, and its lease is cleared after: killed in between, it is
+        done once more, and queueing twice is harmless."""
+        with self._db.read() as tx:
+            dead = operations.dead(tx, LEASE)
+        if not dead:
+            return
+        with self._db.begin() as tx:
+            operations.fence(tx, dead)
+        DBOS._recover_pending_workflows(list(dead))
+        with self._db.begin() as tx:
+            operations.bury(tx, dead)
+        log.warning("worker.took_over", dead=list(dead))
+
+    def _look(self) -> None:
+        self._watcher.look()
+
+    def _keeping(self, do: Callable[[], None]) -> Callable[[], None]:
+        def if_keeper() -> None:
+            if self._is_keeper.is_set():
+                do()
+
+        return if_keeper
+
+    def _thread(self, name: str, interval: float, do: Callable[[], None]) -> None:
+        def loop() -> None:
+            while not self._ending.is_set():
+                began = time.monotonic()
+                try:
+                    do()
+                except AppError as error:
+                    log.warning("chore.failed", chore=name, code=error.code, reason=error.log or error.detail)
+                except Exception:  # the worker's edge: a chore that breaks is told, and tried again
+                    log.exception("chore.broken", chore=name)
+                self._ending.wait(max(0.05, interval - (time.monotonic() - began)))
+
+        threading.Thread(target=loop, name=name, daemon=True).start()
+
+
+def dbos_config(db: Database, executor: str) -> DBOSConfig:
+    return DBOSConfig(
+        name=APPLICATION_NAME,
+        system_database_url=db.engine.url.render_as_string(hide_password=False),
+        executor_id=executor,
+        application_version=APPLICATION_VERSION,
+        log_level="WARNING",
+        notification_listener_polling_interval_sec=0.1,
+        sys_db_pool_size=20,
+        max_executor_threads=48,
+    )
+
+
+def migrate(db: Database) -> None:
+    """Make DBOS' own tables beside ours."""
+    DBOS(config=dbos_config(db, "migration"))
+    try:
+        DBOS.launch()
+    finally:
+        DBOS.destroy(destroy_registry=True)
+
+
+def _leave() -> None:
+    os._exit(_FENCED_EXIT)
