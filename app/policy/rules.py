@@ -9,9 +9,7 @@ from __future__ import annotations
 from app.domain.access import EVERY_TENANT, Context, Privilege, TenantRole, TenantScope, UserRole
 from app.domain.errors import Forbidden, NotFound
 
-_READ = frozenset(
-    {Privilege.GUEST_AUDIT, Privilege.TENANT_AUDIT, Privilege.OPERATION_AUDIT, Privilege.TEMPLATE_AUDIT}
-)
+_READ = frozenset({Privilege.GUEST_AUDIT, Privilege.TENANT_AUDIT, Privilege.OPERATION_AUDIT, Privilege.TEMPLATE_AUDIT})
 _OPERATE = _READ | {Privilege.GUEST_ALLOCATE, Privilege.GUEST_POWER, Privilege.OPERATION_CANCEL}
 
 IN_TENANT: dict[TenantRole, frozenset[Privilege]] = {

@@ -1,0 +1,110 @@
+"""Clusters, and the inventory: what was last seen in each. One refresher writes it; everybody reads it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, TypeVar
+
+import sqlalchemy as sa
+
+from app.db.models import Cluster, InventoryGuest, Node, Storage, Table, Volume
+from app.db.session import Tx
+from app.domain.errors import Invalid, Unavailable
+
+Row = TypeVar("Row", bound=Table)
+
+
+def default(tx: Tx) -> Cluster:
+    """Raises Unavailable where no cluster has been registered yet."""
+    row = tx.scalars(sa.select(Cluster).order_by(Cluster.is_default.desc(), Cluster.created_at)).first()
+    if row is None:
+        raise Unavailable("No cluster is registered.", code="cluster.none", remedy="Register a cluster first.")
+    return row
+
+
+def named(tx: Tx, name: str | None) -> Cluster:
+    """Raises Invalid for a name that is no cluster's."""
+    if name is None:
+        return default(tx)
+    row = tx.scalars(sa.select(Cluster).where(sa.or_(Cluster.name == name, Cluster.id == name))).first()
+    if row is None:
+        raise Invalid({"cluster": ["is not a cluster of this house"]})
+    return row
+
+
+def every(tx: Tx) -> Sequence[Cluster]:
+    return tx.scalars(sa.select(Cluster).order_by(Cluster.name)).all()
+
+
+def get(tx: Tx, cluster: str) -> Cluster:
+    return tx.get_one(Cluster, cluster)
+
+
+def nodes(tx: Tx, cluster: str) -> Sequence[Node]:
+    return tx.scalars(sa.select(Node).where(Node.cluster_id == cluster).order_by(Node.name)).all()
+
+
+def storages(tx: Tx, cluster: str) -> Sequence[Storage]:
+    return tx.scalars(sa.select(Storage).where(Storage.cluster_id == cluster)).all()
+
+
+def volume_nodes(tx: Tx, cluster: str, volid: str, content: str) -> set[str]:
+    """The nodes that have this medium of this content; none where there is no such thing."""
+    return set(
+        tx.scalars(
+            sa.select(Volume.node).where(Volume.cluster_id == cluster, Volume.volid == volid, Volume.content == content)
+        )
+    )
+
+
+def seen_guest(tx: Tx, cluster: str, vmid: int) -> InventoryGuest | None:
+    return tx.get(InventoryGuest, (cluster, vmid))
+
+
+def seen_guests(tx: Tx, cluster: str) -> dict[int, InventoryGuest]:
+    rows = tx.scalars(sa.select(InventoryGuest).where(InventoryGuest.cluster_id == cluster))
+    return {row.vmid: row for row in rows}
+
+
+@dataclass(frozen=True)
+class Difference:
+    """What a reading changed, as keys of the rows."""
+
+    written: int
+    removed: int
+
+
+def replace(
+    tx: Tx, cluster: str, model: type[Row], key: Sequence[str], seen: Iterable[Mapping[str, Any]]
+) -> Difference:
+    """Make the cluster's rows of `model` equal to `seen`, writing only what differs."""
+    columns = {column.key: column for column in sa.inspect(model).columns}
+    known = {
+        tuple(getattr(row, name) for name in key): row
+        for row in tx.scalars(sa.select(model).where(columns["cluster_id"] == cluster))
+    }
+    written = 0
+    for values in seen:
+        row = known.pop(tuple(values[name] for name in key), None)
+        if row is None:
+            tx.add(model(cluster_id=cluster, **values))
+            written += 1
+        elif any(getattr(row, name) != value for name, value in values.items()):
+            for name, value in values.items():
+                setattr(row, name, value)
+            written += 1
+    for row in known.values():
+        tx.delete(row)
+    tx.flush()
+    return Difference(written, len(known))
+
+
+def observed(tx: Tx, cluster: str, at: datetime) -> None:
+    row = get(tx, cluster)
+    row.observed_at, row.unreachable = at, None
+
+
+def unreachable(tx: Tx, cluster: str, reason: str) -> None:
+    get(tx, cluster).unreachable = reason

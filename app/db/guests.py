@@ -1,0 +1,164 @@
+"""Guests, their numbers, and the list that is ready to be sent."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+from typing import Any
+from uuid import UUID
+
+import orjson
+import sqlalchemy as sa
+
+from app.db import paging
+from app.db.models import Cluster, Guest, InventoryGuest, VmidClaim
+from app.db.session import Tx, now
+from app.domain.access import TenantScope
+from app.domain.errors import CapacityExceeded, Conflict, NotFound
+from app.domain.guests import GuestKind
+from app.domain.identifiers import MalformedIdentifier, VmId
+from app.domain.paging import Page, PageRequest
+
+COLUMNS: dict[str, Any] = {
+    "created_at": Guest.created_at,
+    "name": Guest.name,
+    "vmid": Guest.vmid,
+    "state": Guest.state,
+    "cores": Guest.cores,
+    "memory": Guest.memory,
+}
+
+
+def find(tx: Tx, scope: TenantScope, kind: GuestKind, ref: str) -> Guest:
+    """By public id or vmid. Raises NotFound for what is not there, of the other kind, or outside the scope."""
+    row = tx.scalars(sa.select(Guest).where(Guest.kind == kind, _by_ref(ref))).first()
+    if row is None or not scope.contains(row.tenant_id):
+        raise NotFound
+    return row
+
+
+def get(tx: Tx, guest: str) -> Guest | None:
+    """A guest of ours that a saga works on, by id."""
+    return tx.get(Guest, guest)
+
+
+def of_tenant(tx: Tx, tenant: str) -> Sequence[Guest]:
+    return tx.scalars(sa.select(Guest).where(Guest.tenant_id == tenant).order_by(Guest.vmid)).all()
+
+
+def of_cluster(tx: Tx, cluster: str) -> Sequence[Guest]:
+    return tx.scalars(sa.select(Guest).where(Guest.cluster_id == cluster)).all()
+
+
+def remove(tx: Tx, guest: str, *, rest: timedelta) -> None:
+    """Forget a guest with its allocations; its vmid rests before it is given out again. Nothing where it is gone."""
+    tx.execute(sa.update(VmidClaim).where(VmidClaim.guest_id == guest).values(guest_id=None, free_at=now() + rest))
+    tx.execute(sa.delete(Guest).where(Guest.id == guest))
+
+
+# -- vmids
+
+
+def claim_vmid(tx: Tx, cluster: str, guest: str, span: range, wanted: VmId | None) -> VmId:
+    """A number nobody has: not ours, not resting, not seen in the cluster. The primary key decides a race.
+
+    Raises Conflict where the wanted one is taken, CapacityExceeded where the span is used up.
+    """
+    tx.execute(sa.delete(VmidClaim).where(VmidClaim.cluster_id == cluster, VmidClaim.free_at < now()))
+    if wanted is not None:
+        if not _is_free(tx, cluster, wanted):
+            raise Conflict("This vmid is taken.", code="vmid.taken", remedy="Leave it out to get a free one.")
+        vmid = wanted
+    else:
+        vmid = _first_free(tx, cluster, span)
+    tx.add(VmidClaim(cluster_id=cluster, vmid=vmid, guest_id=guest))
+    tx.flush()
+    return vmid
+
+
+def _is_free(tx: Tx, cluster: str, vmid: int) -> bool:
+    return tx.get(VmidClaim, (cluster, vmid)) is None and tx.get(InventoryGuest, (cluster, vmid)) is None
+
+
+def _first_free(tx: Tx, cluster: str, span: range) -> VmId:
+    taken = sa.union(
+        sa.select(VmidClaim.vmid).where(VmidClaim.cluster_id == cluster),
+        sa.select(InventoryGuest.vmid).where(InventoryGuest.cluster_id == cluster),
+    ).subquery()
+    candidate = sa.union_all(
+        sa.select(sa.literal(span.start).label("vmid")),
+        sa.select((taken.c.vmid + 1).label("vmid")).where(taken.c.vmid.between(span.start, span.stop - 2)),
+    ).subquery()
+    found = tx.scalar(
+        sa.select(sa.func.min(candidate.c.vmid)).where(
+            ~sa.exists(sa.select(taken.c.vmid).where(taken.c.vmid == candidate.c.vmid))
+        )
+    )
+    if found is None:
+        raise CapacityExceeded("All vmids of the configured range are in use.", remedy="Ask an administrator.")
+    return VmId(found)
+
+
+# -- lists
+
+
+def page(
+    tx: Tx, scope: TenantScope, kind: GuestKind, wanted: Sequence[sa.ColumnElement[bool]], request: PageRequest
+) -> Page[bytes]:
+    """GUEST documents, ready to be sent: the one kept with each row, and when its cluster was last observed."""
+    statement = sa.select(Guest.document, Guest.cluster_id, Guest.changed_at).where(Guest.kind == kind, *wanted)
+    if scope.tenants is not None:
+        statement = statement.where(Guest.tenant_id.in_(scope.tenants))
+    rows = paging.page(tx, statement, columns=COLUMNS, key=Guest.id, default_sort="created_at", request=request)
+    observed = _observed(tx)
+    return Page(
+        [_dated(document, observed[cluster], changed) for document, cluster, changed in rows.data],
+        rows.count,
+        rows.next,
+    )
+
+
+def document(tx: Tx, guest: Guest) -> dict[str, Any]:
+    """The same GUEST for one guest."""
+    found: dict[str, Any] = orjson.loads(_dated(guest.document, _observed(tx)[guest.cluster_id], guest.changed_at))
+    return found
+
+
+def narrowed(
+    *, tenant: str | None, node: str | None, state: str | None, name: str | None, tag: str | None, template: bool | None
+) -> list[sa.ColumnElement[bool]]:
+    """The conditions of a list. `name` is part of the name; `tag` is a whole tag."""
+    conditions: list[sa.ColumnElement[bool]] = []
+    if tenant is not None:
+        conditions.append(Guest.tenant_id == tenant)
+    if node is not None:
+        conditions.append(Guest.node == node)
+    if state is not None:
+        conditions.append(Guest.state == state)
+    if name is not None:
+        conditions.append(Guest.name.icontains(name, autoescape=True))
+    if tag is not None:
+        conditions.append(sa.cast(Guest.tags, sa.Text).contains(f'"{tag}"', autoescape=True))
+    if template is not None:
+        conditions.append(Guest.template.is_(template))
+    return conditions
+
+
+def _observed(tx: Tx) -> dict[str, datetime | None]:
+    return {cluster.id: cluster.observed_at for cluster in tx.scalars(sa.select(Cluster))}
+
+
+def _dated(kept: str, observed: datetime | None, changed: datetime) -> bytes:
+    at = max(observed, changed) if observed is not None else changed
+    return b'%s,"observed_at":%s}' % (kept[:-1].encode(), orjson.dumps(at, option=orjson.OPT_UTC_Z))
+
+
+def _by_ref(ref: str) -> sa.ColumnElement[bool]:
+    try:
+        return Guest.vmid == VmId.parse(ref)
+    except MalformedIdentifier:
+        pass
+    try:
+        return Guest.id == str(UUID(ref))
+    except ValueError:
+        raise NotFound from None

@@ -1,0 +1,96 @@
+"""Tenants."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from uuid import UUID
+
+import sqlalchemy as sa
+
+from app.db import paging, quota
+from app.db.models import Cluster, Guest, Tenant
+from app.db.session import Tx
+from app.domain import tenants as domain
+from app.domain.access import TenantScope
+from app.domain.errors import NotFound
+from app.domain.paging import Page, PageRequest
+from app.domain.quota import Dimension
+from app.domain.tenants import TenantState, canonical_name
+
+COLUMNS = {"name": Tenant.canonical, "created_at": Tenant.created_at}
+
+
+def find(tx: Tx, scope: TenantScope, ref: str) -> Tenant:
+    """By id or name. Raises NotFound for what is not there and for what lies outside the scope."""
+    return _one(tx, scope, _by_ref(ref))
+
+
+def find_by_pool(tx: Tx, scope: TenantScope, poolid: str) -> Tenant:
+    return _one(tx, scope, Tenant.poolid == poolid)
+
+
+def lock(tx: Tx, tenant: str) -> Tenant:
+    """The tenant, for one decision at a time: until the transaction ends, nobody else changes what it has.
+
+    On SQLite the write transaction has the whole database already.
+    """
+    return tx.scalars(sa.select(Tenant).where(Tenant.id == tenant).with_for_update()).one()
+
+
+def get(tx: Tx, tenant: str) -> Tenant | None:
+    return tx.get(Tenant, tenant)
+
+
+def page(tx: Tx, scope: TenantScope, request: PageRequest) -> Page[domain.Tenant]:
+    statement = sa.select(Tenant)
+    if scope.tenants is not None:
+        statement = statement.where(Tenant.id.in_(scope.tenants))
+    rows = paging.page(tx, statement, columns=COLUMNS, key=Tenant.id, default_sort="name", request=request)
+    return Page(views(tx, rows.data), rows.count, rows.next)
+
+
+def views(tx: Tx, rows: Sequence[Tenant]) -> list[domain.Tenant]:
+    """TENANT as its reader sees it, limits and usage included, in a fixed number of queries."""
+    ids = [row.id for row in rows]
+    limits, used = quota.limits_by_tenant(tx, ids), quota.used_by_tenant(tx, ids)
+    clusters = {cluster.id: cluster.name for cluster in tx.scalars(sa.select(Cluster))}
+    return [
+        domain.Tenant(
+            id=row.id,
+            name=row.name,
+            poolid=row.poolid,
+            pve_user=row.pve_user,
+            cluster=clusters[row.cluster_id],
+            state=TenantState(row.state),
+            suspended=row.suspended,
+            comment=row.comment,
+            quota={dimension: limits[row.id].get(dimension) for dimension in Dimension},
+            usage={**used[row.id]},
+            storages=row.storages,
+            bridges=row.bridges,
+            created_at=row.created_at,
+        )
+        for row in rows
+    ]
+
+
+def guest_count(tx: Tx, tenant: str) -> int:
+    return tx.scalar(sa.select(sa.func.count()).select_from(Guest).where(Guest.tenant_id == tenant)) or 0
+
+
+def remove(tx: Tx, tenant: str) -> None:
+    tx.execute(sa.delete(Tenant).where(Tenant.id == tenant))
+
+
+def _by_ref(ref: str) -> sa.ColumnElement[bool]:
+    try:
+        return Tenant.id == str(UUID(ref))
+    except ValueError:
+        return Tenant.canonical == canonical_name(ref)
+
+
+def _one(tx: Tx, scope: TenantScope, condition: sa.ColumnElement[bool]) -> Tenant:
+    row = tx.scalars(sa.select(Tenant).where(condition)).first()
+    if row is None or not scope.contains(row.id):
+        raise NotFound
+    return row

@@ -1,0 +1,35 @@
+"""How much: the one decision about growth."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from app.domain.errors import QuotaExceeded
+from app.domain.quota import Amounts, Dimension, Limits
+
+
+def check(limits: Limits, *, used: Mapping[Dimension, int], demand: Amounts, whose: str = "tenant") -> None:
+    """Raises QuotaExceeded for the first dimension that the demand would carry over its limit.
+
+    A demand of nothing in a dimension always passes, also where its limit was set below what is used.
+    """
+    for dimension, requested in demand.items():
+        limit = limits.get(dimension)
+        if limit is not None and requested > 0 and used[dimension] + requested > limit:
+            raise QuotaExceeded(dimension, limit=limit, used=used[dimension], requested=requested, whose=whose)
+
+
+def of_guest(*, cores: int, memory: int, disk_gb: int, networks: int = 1) -> Amounts:
+    """What a guest of this size takes, stopped. `memory` MiB."""
+    return {
+        Dimension.GUESTS: 1,
+        Dimension.CORES: cores,
+        Dimension.MEMORY: memory,
+        Dimension.DISK_GB: disk_gb,
+        Dimension.NETWORKS: networks,
+    }
+
+
+def of_running(*, cores: int, memory: int) -> Amounts:
+    """What it takes on top while it runs."""
+    return {Dimension.RUNNING_CORES: cores, Dimension.RUNNING_MEMORY: memory}
