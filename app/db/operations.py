@@ -41,6 +41,7 @@ def add(tx: Tx, operation: Operation, steps: Sequence[str], done: int) -> None:
                 "name": name,
                 "state": StepState.DONE if position < done else StepState.PENDING,
                 "watched": False,
+                "judged": [],
             }
             for position, name in enumerate(steps)
         ],
@@ -107,6 +108,12 @@ def steps(tx: Tx, operation: str) -> Sequence[OperationStep]:
     ).all()
 
 
+def clusters_of(tx: Tx, wanted: Iterable[str], *, default: str) -> dict[str, str]:
+    """operation -> cluster, as its parameters say."""
+    rows = tx.execute(sa.select(Operation.id, Operation.parameters).where(Operation.id.in_(set(wanted)))).all()
+    return {operation: parameters.get("cluster") or default for operation, parameters in rows}
+
+
 def watched(tx: Tx) -> Sequence[tuple[str, str, str]]:
     """(operation, workflow, upid) of every task that somebody waits for."""
     rows = tx.execute(
@@ -128,8 +135,11 @@ def unwatch(tx: Tx, upids: Iterable[str]) -> None:
     )
 
 
-def finish(row: Operation, state: OperationState, *, result: Mapping[str, Any] | None = None) -> None:
+def finish(
+    row: Operation, state: OperationState, *, result: Mapping[str, Any] | None = None, forget: Sequence[str] = ()
+) -> None:
     row.state = state
+    row.parameters = {name: None if name in forget else value for name, value in row.parameters.items()}
     row.result = dict(result) if result is not None else None
     row.finished_at = now()
 

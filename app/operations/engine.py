@@ -239,9 +239,10 @@ class Execution:
             row = operations.held(tx, operation, self._executor)
             if row.state in domain.FINAL_STATES:
                 return
-            run = Run(operation, now(), False, _outputs(operations.steps(tx, operation)), self._db, self._gateways)
+            outputs = _outputs(operations.steps(tx, operation))
+            run = Run(operation, now(), False, frozenset(), outputs, self._db, self._gateways)
             result = saga.result(run, saga.load(row.parameters))
-            operations.finish(row, OperationState.SUCCEEDED, result=result)
+            operations.finish(row, OperationState.SUCCEEDED, result=result, forget=saga.secrets)
         log.info("operation.succeeded", operation=operation, type=saga.type)
 
     def _finish_unwound(self, operation: str) -> None:
@@ -250,7 +251,8 @@ class Execution:
             if row.state in domain.FINAL_STATES:
                 return
             cancelled = row.error is not None and row.error.get("code") == "operation.cancelled"
-            operations.finish(row, OperationState.CANCELLED if cancelled else OperationState.FAILED)
+            state = OperationState.CANCELLED if cancelled else OperationState.FAILED
+            operations.finish(row, state, forget=self._sagas[row.type].secrets)
         log.warning("operation.unwound", operation=operation, type=row.type, error=row.error)
 
 
@@ -289,9 +291,8 @@ class _Attempt:
             stored_upid = step.undo_upid if self._undo else step.upid
             self.upid = stored_upid
             self.last = not self._undo and not (step.output or {}).get("again", False)
-            return Run(
-                self._operation, began, again, _outputs(operations.steps(tx, self._operation)), self._db, gateways
-            )
+            outputs = _outputs(operations.steps(tx, self._operation))
+            return Run(self._operation, began, again, frozenset(step.judged), outputs, self._db, gateways)
 
     def wait_for(self, upid: Upid, *, last: bool) -> Outcome:
         with self._db.begin() as tx:
@@ -308,6 +309,7 @@ class _Attempt:
             return self.refused(problem, None)
         with self._db.begin() as tx:
             row, step = self._held(tx)
+            step.judged = [*step.judged, *([self.upid] if self.upid else [])]
             self._note_upid(step, None)
             patient = not self._too_late(row)
         return {"kind": "away"} if patient else self.refused(problem, None)

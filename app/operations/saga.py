@@ -38,13 +38,15 @@ Result = Upid | Again | Mapping[str, Any] | None
 class Run:
     """What a step knows beside its parameters.
 
-    `began` is when this step (or undo) was first begun, by our clock; `again` is true when it may have happened before.
+    `began` is when this step (or undo) was first begun, by our clock; `again` is true when it may have happened before;
+    `judged` are the tasks of this step that have ended badly, so that they are not taken for a lost one.
     `gateways` is what bootstrap gives to sagas: the ways out of the house.
     """
 
     operation: str
     began: datetime
     again: bool
+    judged: frozenset[str]
     outputs: Mapping[str, Mapping[str, Any]]
     db: Database
     gateways: Any
@@ -67,7 +69,8 @@ class Saga:
     """`type` is the operation's; `parameters` a frozen dataclass of JSON values; `result` makes its result.
 
     `point_of_no_return` names the first step that cannot be cancelled any more; `patience` is how long a cluster
-    that is away is waited for before the saga gives up and unwinds.
+    that is away is waited for before the saga gives up and unwinds; `secrets` are parameters (sealed while they are
+    needed) that are forgotten when it ends.
     """
 
     type: str
@@ -75,6 +78,7 @@ class Saga:
     steps: tuple[Step, ...]
     result: Callable[[Any, Any], Mapping[str, Any] | None] = field(default=lambda _run, _parameters: None)
     point_of_no_return: str | None = None
+    secrets: tuple[str, ...] = ()
     patience: timedelta = timedelta(hours=1)
     version: int = 1
 

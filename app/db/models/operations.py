@@ -64,6 +64,7 @@ class OperationStep(Table):
     watched: Mapped[bool] = mapped_column(default=False, index=True)
     undo_began_at: Mapped[datetime | None]
     undo_upid: Mapped[str | None]
+    judged: Mapped[list[str]]
     output: Mapped[dict[str, Any] | None] = mapped_column(sa.JSON(none_as_null=True))
 
 

@@ -1,0 +1,18 @@
+"""Every change of several steps, by the type of its operation. The engine carries out what stands here."""
+
+from app.operations import Saga
+from app.sagas import ct_create, guest_delete, guest_power, tenant_create, tenant_delete, vm_create
+
+REGISTRY: dict[str, Saga] = {
+    saga.type: saga
+    for saga in (
+        tenant_create.SAGA,
+        tenant_delete.SAGA,
+        ct_create.SAGA,
+        vm_create.SAGA,
+        *guest_power.STARTS.values(),
+        *guest_power.STOPS.values(),
+        *guest_power.REBOOTS.values(),
+        *guest_delete.DELETES.values(),
+    )
+}

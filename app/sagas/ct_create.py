@@ -1,0 +1,111 @@
+"""A container: made unprivileged in its tenant's pool with the tenant's own token, read back, started if asked."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from app.domain.errors import PveRefused
+from app.domain.guests import GuestKind, Network, owner_mark
+from app.domain.identifiers import BridgeName, GuestName, NodeName, PoolId, StorageId, Upid, VmId, Volid
+from app.operations import Run, Saga, Step
+from app.pve import ContainerCreate
+from app.sagas import guest
+
+# -- parameters
+
+
+@dataclass(frozen=True)
+class Parameters:
+    """`password` is sealed to the guest's id; `memory`, `swap` MiB, `disk_gb` GiB."""
+
+    guest: str
+    tenant: str
+    cluster: str
+    poolid: str
+    token_id: str
+    node: str
+    vmid: int
+    vmid_rest: int
+    name: str
+    template: str
+    storage: str
+    disk_gb: int
+    memory: int
+    swap: int
+    cores: int
+    net: dict[str, Any]
+    ssh_keys: list[str]
+    password: str | None
+    nesting: bool
+    start: bool
+    kind: str = GuestKind.CT
+
+
+# -- functions
+
+
+def create(run: Run, p: Parameters) -> Upid | None:
+    """Dispatched before and then lost: follow that task, or take what it left; else make it."""
+    pve = run.gateways.as_tenant(p.tenant)
+    node = NodeName(p.node)
+    if run.again:
+        lost = guest.find_task(run, pve, node, "vzcreate", p.vmid, p.token_id)
+        if lost is not None:
+            return lost
+        if guest.settle_half_made(run, p):
+            return None
+    upid: Upid = pve.node(node).lxc(VmId(p.vmid)).create(spec=_wanted(run, p))
+    return upid
+
+
+def check(run: Run, p: Parameters) -> None:
+    """What was made is what was asked and charged, and unprivileged. A guest outside the pool is not even readable."""
+    config = guest.as_tenant(run, p).config()
+    if not config.unprivileged:
+        raise PveRefused("The container was made privileged and is removed.", code="policy.privileged_guest")
+    if (config.memory, config.cores) != (p.memory, p.cores):
+        raise PveRefused("The container is not of the size that was asked for.", code="guest.differs")
+
+
+def start(run: Run, p: Parameters) -> Upid | None:
+    return guest.start(run, p) if p.start else None
+
+
+def _wanted(run: Run, p: Parameters) -> ContainerCreate:
+    return ContainerCreate(
+        hostname=GuestName(p.name),
+        ostemplate=Volid(p.template),
+        storage=StorageId(p.storage),
+        disk_gb=p.disk_gb,
+        memory=p.memory,
+        swap=p.swap,
+        cores=p.cores,
+        net=network(p.net),
+        ssh_keys=tuple(p.ssh_keys),
+        password=run.gateways.open(p.password, belongs_to=p.guest) if p.password else None,
+        nesting=p.nesting,
+        pool=PoolId(p.poolid),
+        description=owner_mark(p.guest),
+    )
+
+
+def network(stored: dict[str, Any]) -> Network:
+    return Network(**{**stored, "bridge": BridgeName(stored["bridge"])})
+
+
+# -- definition
+
+SAGA = Saga(
+    "ct.create",
+    Parameters,
+    steps=(
+        Step("reserved", undo=guest.release),
+        Step("created", create, undo=guest.make_gone),
+        Step("verified", check),
+        Step("started", start),
+        Step("active", guest.settled_state),
+    ),
+    result=guest.result,
+    secrets=("password",),
+)

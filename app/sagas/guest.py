@@ -1,0 +1,220 @@
+"""What the sagas of both kinds of guests share: whose a guest is, making sure that it is gone, settling what we know.
+
+PVE's half-done work, as measured on 9.1: while a guest is made its config is only a lock, which the tenant cannot read;
+a create that cannot get user.cfg at its end leaves a whole guest outside every pool, which only the administrator can
+see, join or remove. So the administrator's identity looks where the tenant's cannot, and repairs only outside pools.
+"""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from enum import Enum, auto
+from typing import Any, Protocol
+
+from app.db import guests, quota
+from app.db.models import Guest
+from app.db.session import now
+from app.domain.errors import Conflict, PveAbsent, PveDenied, PveLocked, PveRefused
+from app.domain.guests import GuestKind, GuestState, owner_mark
+from app.domain.identifiers import NodeName, PoolId, TokenId, Upid, VmId
+from app.domain.quota import Dimension
+from app.operations import Run
+from app.pve import GuestApi, Pve
+
+RUNNING_DIMENSIONS = (Dimension.RUNNING_CORES, Dimension.RUNNING_MEMORY)
+
+
+class GuestParameters(Protocol):
+    """What every saga on one guest carries."""
+
+    @property
+    def guest(self) -> str: ...
+    @property
+    def kind(self) -> str: ...
+    @property
+    def tenant(self) -> str: ...
+    @property
+    def cluster(self) -> str: ...
+    @property
+    def poolid(self) -> str: ...
+    @property
+    def node(self) -> str: ...
+    @property
+    def vmid(self) -> int: ...
+    @property
+    def vmid_rest(self) -> int: ...
+
+
+class Sight(Enum):
+    """What the administrator's identity sees under a guest's vmid."""
+
+    ABSENT = auto()
+    BEING_MADE = auto()
+    OURS = auto()
+    STRANGERS = auto()
+
+
+def api_of(pve: Pve, p: GuestParameters, node: NodeName | None = None) -> GuestApi:
+    on = pve.node(node or NodeName(p.node))
+    return on.lxc(VmId(p.vmid)) if p.kind == GuestKind.CT else on.qemu(VmId(p.vmid))
+
+
+def as_tenant(run: Run, p: GuestParameters) -> GuestApi:
+    return api_of(run.gateways.as_tenant(p.tenant), p, node_now(run, p))
+
+
+def as_admin(run: Run, p: GuestParameters) -> GuestApi:
+    return api_of(run.gateways.as_admin(p.cluster), p, node_now(run, p))
+
+
+def node_now(run: Run, p: GuestParameters) -> NodeName:
+    """Where the inventory last saw the guest; it follows migration and HA."""
+    with run.db.read() as tx:
+        row = guests.get(tx, p.guest)
+        return NodeName(row.node if row is not None else p.node)
+
+
+def look(run: Run, p: GuestParameters) -> Sight:
+    """Whose the guest under our vmid is, by its mark and nothing else."""
+    try:
+        config = as_admin(run, p).config()
+    except PveAbsent:
+        return Sight.ABSENT
+    if config.owner_mark == owner_mark(p.guest):
+        return Sight.BEING_MADE if config.lock in ("create", "clone") else Sight.OURS
+    return Sight.BEING_MADE if config.lock in ("create", "clone") else Sight.STRANGERS
+
+
+def find_task(run: Run, pve: Pve, node: NodeName, task_type: str, subject: int, token: str) -> Upid | None:
+    """The task of this type that the tenant's token started since this step began, and that was not judged yet."""
+    rows = pve.node(node).tasks(
+        vmid=VmId(subject),
+        typefilter=task_type,
+        since=int((run.began - timedelta(seconds=60)).timestamp()),
+        source="all",
+    )
+    ours = TokenId(token)
+    for row in rows:
+        started_by_us = row.user == token or (row.user == ours.user and row.tokenid == ours.name)
+        if started_by_us and row.upid not in run.judged:
+            return row.upid
+    return None
+
+
+def settle_half_made(run: Run, p: GuestParameters) -> bool:
+    """After a lost answer or a failed task: True where the guest stands whole in its pool, False where there is none.
+
+    Raises PveLocked while PVE still works on it, Conflict where the vmid is somebody else's.
+    """
+    sight = look(run, p)
+    if sight is Sight.ABSENT:
+        return False
+    if sight is Sight.BEING_MADE:
+        raise PveLocked("PVE still works on this guest.")
+    if sight is Sight.STRANGERS:
+        raise Conflict("This vmid was taken behind our back.", code="vmid.taken", remedy="Try again.")
+    pool = run.gateways.as_admin(p.cluster).pools
+    if p.vmid not in pool.get(PoolId(p.poolid)).vmids:
+        pool.add_guests(PoolId(p.poolid), [VmId(p.vmid)])
+    return True
+
+
+def make_gone(run: Run, p: GuestParameters) -> Upid | None:
+    """One step towards the guest's absence; None once it is absent, or was never ours.
+
+    Stops before it destroys. The tenant's identity does the work; the administrator's only where the guest stands
+    outside every pool.
+    """
+    sight = look(run, p)
+    if sight in (Sight.ABSENT, Sight.STRANGERS):
+        return None
+    if sight is Sight.BEING_MADE:
+        return _end_of_making(run, p)
+    try:
+        api = as_tenant(run, p)
+        status = api.status()
+    except PveDenied:
+        raise
+    except PveRefused:
+        api = as_admin(run, p)
+        status = api.status()
+    if status.status == "running":
+        return api.stop()
+    return api.destroy(purge=True)
+
+
+def _end_of_making(run: Run, p: GuestParameters) -> Upid:
+    running = [
+        row.upid
+        for row in run.gateways.as_admin(p.cluster).node(NodeName(p.node)).tasks(source="active")
+        if row.id == str(p.vmid) and row.type in ("vzcreate", "qmcreate")
+    ]
+    if running:
+        return running[0]
+    raise PveLocked("PVE still works on this guest.")
+
+
+def release(run: Run, p: GuestParameters) -> None:
+    """The guest's row, its allocations and its vmid go; the vmid rests before anybody gets it again."""
+    with run.db.begin() as tx:
+        guests.remove(tx, p.guest, rest=timedelta(seconds=p.vmid_rest))
+
+
+def release_running(run: Run, p: GuestParameters) -> None:
+    with run.db.begin() as tx:
+        quota.release(tx, p.tenant, p.guest, RUNNING_DIMENSIONS)
+
+
+def start(run: Run, p: GuestParameters) -> Upid | None:
+    """None where it runs already: PVE would call that an error."""
+    api = as_tenant(run, p)
+    return None if api.status().status == "running" else api.start()
+
+
+def settled_state(run: Run, p: GuestParameters) -> dict[str, Any]:
+    """Read the guest back and write what it is now; frees the running allocation of one that does not run."""
+    api = as_tenant(run, p)
+    status = api.status()
+    config = api.config()
+    running = status.status == "running"
+    addresses = sorted(api.addresses()) if running else []
+    with run.db.begin() as tx:
+        row = guests.get(tx, p.guest)
+        if row is None:
+            return {}
+        row.state = _state(status.status, status.qmpstatus)
+        row.locked = bool(config.lock)
+        row.addresses = addresses
+        if row.kind == GuestKind.CT:
+            row.unprivileged = config.unprivileged
+        touch(row)
+        if not running:
+            quota.release(tx, p.tenant, p.guest, RUNNING_DIMENSIONS)
+    return {}
+
+
+def touch(row: Guest) -> None:
+    """Its document is newer than the last reading of the inventory."""
+    row.changed_at = now()
+
+
+def result(run: Run, p: GuestParameters) -> dict[str, Any]:
+    with run.db.read() as tx:
+        row = guests.get(tx, p.guest)
+        return {"guest": guests.document(tx, row) if row is not None else None}
+
+
+def set_state(run: Run, p: GuestParameters, state: GuestState) -> None:
+    with run.db.begin() as tx:
+        row = guests.get(tx, p.guest)
+        if row is not None:
+            row.state = state
+            touch(row)
+
+
+def _state(status: str, qmpstatus: str | None) -> GuestState:
+    if status != "running":
+        return GuestState.STOPPED
+    if qmpstatus == "paused":
+        return GuestState.PAUSED
+    return GuestState.SUSPENDED if qmpstatus in ("suspended", "prelaunch") else GuestState.RUNNING

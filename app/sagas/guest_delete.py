@@ -1,0 +1,78 @@
+"""A guest goes: stopped where that was allowed, destroyed, its quota given back, its vmid laid to rest."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from app.domain.errors import Conflict, PveAbsent
+from app.domain.guests import GuestKind, GuestState
+from app.domain.identifiers import Upid
+from app.operations import Again, Run, Saga, Step
+from app.sagas import guest
+
+# -- parameters
+
+
+@dataclass(frozen=True)
+class Parameters:
+    """`force` allows a running guest to be stopped first."""
+
+    guest: str
+    kind: str
+    tenant: str
+    cluster: str
+    poolid: str
+    node: str
+    vmid: int
+    vmid_rest: int
+    force: bool = False
+    purge: bool = False
+
+
+# -- functions
+
+
+def stop(run: Run, p: Parameters) -> Upid | None:
+    if guest.look(run, p) is not guest.Sight.OURS:
+        return None
+    try:
+        api = guest.as_tenant(run, p)
+        if api.status().status != "running":
+            return None
+    except PveAbsent:
+        return None
+    if not p.force:
+        raise Conflict("The guest runs.", code="guest.running", remedy="Stop it first, or use force=true.")
+    return api.stop()
+
+
+def destroy(run: Run, p: Parameters) -> Again | None:
+    upid = guest.make_gone(run, p)
+    return Again(upid) if upid is not None else None
+
+
+def restore_state(run: Run, p: Parameters) -> None:
+    """It was not deleted: what it is now is read and written down."""
+    guest.set_state(run, p, GuestState.UNKNOWN)
+    if guest.look(run, p) is guest.Sight.OURS:
+        guest.settled_state(run, p)
+
+
+# -- definition
+
+
+def delete_of(kind: GuestKind) -> Saga:
+    return Saga(
+        f"{kind}.delete",
+        Parameters,
+        steps=(
+            Step("marked", undo=restore_state),
+            Step("stopped", stop),
+            Step("destroyed", destroy),
+            Step("released", guest.release),
+        ),
+        point_of_no_return="destroyed",
+    )
+
+
+DELETES = {kind: delete_of(kind) for kind in GuestKind}

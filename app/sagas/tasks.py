@@ -1,0 +1,76 @@
+"""PVE's tasks as the engine asks for them: one look per node, whatever the number of tasks."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import structlog
+
+from app.db import clusters, operations
+from app.db.session import Database
+from app.domain.errors import AppError, PveAbsent, PveAway, PveError
+from app.domain.identifiers import NodeName, Upid
+from app.operations.engine import TaskEnd
+from app.pve import Pve
+from app.pve.failures import task_failure
+from app.sagas.credentials import Credentials
+
+_LOG_LINES = 20
+
+log = structlog.get_logger(__name__)
+
+
+class PveTasks:
+    """Asks with the administrator's identity, which only reads here."""
+
+    def __init__(self, db: Database, credentials: Credentials) -> None:
+        self._db = db
+        self._credentials = credentials
+
+    def ended(self, upids: Mapping[str, str]) -> Mapping[str, TaskEnd]:
+        """Of the given tasks (UPID -> operation) those that have ended, and how; not those of clusters away."""
+        with self._db.read() as tx:
+            cluster_of = operations.clusters_of(tx, set(upids.values()), default=clusters.default(tx).id)
+        by_node: dict[tuple[str, NodeName], list[Upid]] = defaultdict(list)
+        for text, operation in upids.items():
+            upid = Upid.parse(text)
+            by_node[cluster_of[operation], upid.node].append(upid)
+        ends: dict[str, TaskEnd] = {}
+        for (cluster, node), tasks in by_node.items():
+            try:
+                ends.update(self._ended_on(self._credentials.as_admin(cluster), node, tasks))
+            except PveError as error:
+                log.info("tasks.unseen", cluster=cluster, node=node, code=error.code)
+        return ends
+
+    def _ended_on(self, pve: Pve, node: NodeName, tasks: Iterable[Upid]) -> dict[str, TaskEnd]:
+        wanted = list(tasks)
+        api = pve.node(node)
+        still = {row.upid for row in api.tasks(source="active")} if len(wanted) > 1 else set()
+        return {upid: end for upid in wanted if upid not in still and (end := self._end(pve, upid)) is not None}
+
+    def _end(self, pve: Pve, upid: Upid) -> TaskEnd | None:
+        node = pve.node(upid.node)
+        try:
+            status = node.task_status(upid)
+            if status.running:
+                return None
+            if status.ok:
+                return {"ok": True, "again": False, "problem": None}
+            error = task_failure(upid, status.exitstatus or "", node.task_log(upid, limit=_LOG_LINES))
+        except PveAbsent as lost:
+            error = lost
+        return {"ok": False, "again": isinstance(error, PveAway | PveAbsent), "problem": _problem(error, upid)}
+
+
+def _problem(error: AppError, upid: Upid) -> dict[str, Any]:
+    return {
+        "code": error.code,
+        "title": error.title,
+        "detail": error.detail,
+        "remedy": error.remedy,
+        "upid": upid,
+        **error.members,
+    }

@@ -1,0 +1,88 @@
+"""A tenant goes, with everything that was made for it: its guests, its rights, its PVE user, its pool, its rows."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from app.db import guests, tenants
+from app.domain.tenants import TenantState
+from app.operations import Again, Run, Saga, Step
+from app.sagas import guest, tenant_create
+from app.sagas.guest_delete import Parameters as GuestParameters
+
+# -- parameters
+
+
+@dataclass(frozen=True)
+class Parameters:
+    tenant: str
+    name: str
+    cluster: str
+    poolid: str
+    pve_user: str
+    token_id: str
+    storages: list[str]
+    bridges: list[str]
+    catalog: str | None
+    vmid_rest: int
+
+
+# -- functions
+
+
+def empty(run: Run, p: Parameters) -> Again | None:
+    """Destroy the guests one after another; called again after each task, until none is left."""
+    while (one := _next_guest(run, p)) is not None:
+        upid = guest.make_gone(run, one)
+        if upid is not None:
+            return Again(upid)
+        guest.release(run, one)
+    return None
+
+
+def remove_walls(run: Run, p: Parameters) -> None:
+    """The user before its pool: without the user nobody can make anything new in it."""
+    walls = tenant_create.Parameters(
+        p.tenant, p.name, p.cluster, p.poolid, p.pve_user, p.token_id, p.storages, p.bridges, p.catalog
+    )
+    tenant_create.revoke(run, walls)
+    tenant_create.remove_user(run, walls)
+    tenant_create.remove_pool(run, walls)
+
+
+def forget(run: Run, p: Parameters) -> None:
+    with run.db.begin() as tx:
+        tenants.remove(tx, p.tenant)
+
+
+def reopen(run: Run, p: Parameters) -> None:
+    with run.db.begin() as tx:
+        row = tenants.get(tx, p.tenant)
+        if row is not None:
+            row.state = TenantState.ACTIVE
+
+
+def _next_guest(run: Run, p: Parameters) -> GuestParameters | None:
+    with run.db.read() as tx:
+        left = guests.of_tenant(tx, p.tenant)
+    if not left:
+        return None
+    row = left[0]
+    return GuestParameters(
+        row.id, row.kind, p.tenant, p.cluster, p.poolid, row.node, row.vmid, p.vmid_rest, force=True, purge=True
+    )
+
+
+# -- definition
+
+SAGA = Saga(
+    "tenant.delete",
+    Parameters,
+    steps=(
+        Step("closed", undo=reopen),
+        Step("emptied", empty),
+        Step("walls removed", remove_walls),
+        Step("forgotten", forget),
+    ),
+    point_of_no_return="emptied",
+)

@@ -1,0 +1,164 @@
+"""A VM in its tenant's pool: an empty disk and perhaps an ISO, or a full clone of a published template, sized as asked.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from app.domain.errors import PveLocked, PveRefused
+from app.domain.guests import CloudInit, GuestKind, owner_mark
+from app.domain.identifiers import GuestName, NodeName, PoolId, StorageId, Tag, Upid, VmId, Volid
+from app.operations import Run, Saga, Step
+from app.pve import VmCreate, VmSettings
+from app.sagas import guest
+from app.sagas.ct_create import network
+
+# -- parameters
+
+
+@dataclass(frozen=True)
+class Parameters:
+    """`template_vmid` and its node for a clone, else an empty disk. `password` is sealed to the guest's id."""
+
+    guest: str
+    tenant: str
+    cluster: str
+    poolid: str
+    token_id: str
+    node: str
+    vmid: int
+    vmid_rest: int
+    name: str
+    storage: str
+    disk_gb: int
+    memory: int
+    cores: int
+    net: dict[str, Any]
+    iso: str | None
+    template_vmid: int | None
+    template_node: str | None
+    cloud_init: dict[str, Any] | None
+    password: str | None
+    tags: list[str]
+    start: bool
+    kind: str = GuestKind.VM
+
+
+# -- functions
+
+
+def create(run: Run, p: Parameters) -> Upid | None:
+    """Dispatched before and then lost: follow that task, or take what it left; else make it."""
+    if p.template_vmid is not None:
+        return _clone(run, p, VmId(p.template_vmid), NodeName(p.template_node or p.node))
+    pve = run.gateways.as_tenant(p.tenant)
+    if run.again:
+        lost = guest.find_task(run, pve, NodeName(p.node), "qmcreate", p.vmid, p.token_id)
+        if lost is not None:
+            return lost
+        if guest.settle_half_made(run, p):
+            return None
+    upid: Upid = pve.node(NodeName(p.node)).qemu(VmId(p.vmid)).create(spec=_wanted(run, p))
+    return upid
+
+
+def _clone(run: Run, p: Parameters, source: VmId, node: NodeName) -> Upid | None:
+    """A clone's task carries the source's id, so a lost one is known by what it leaves: a guest with our mark."""
+    pve = run.gateways.as_tenant(p.tenant)
+    if run.again:
+        if guest.settle_half_made(run, p):
+            return None
+        if guest.find_task(run, pve, node, "qmclone", source, p.token_id) is not None and not run.judged:
+            raise PveLocked("A clone of this tenant may still be under way.")
+    upid: Upid = (
+        pve.node(node)
+        .qemu(source)
+        .clone(
+            newid=VmId(p.vmid),
+            name=GuestName(p.name),
+            full=True,
+            pool=PoolId(p.poolid),
+            storage=StorageId(p.storage),
+            description=owner_mark(p.guest),
+            target=NodeName(p.node) if p.node != node else None,
+        )
+    )
+    return upid
+
+
+def configure(run: Run, p: Parameters) -> None:
+    """A clone comes with its template's size, network and tags."""
+    if p.template_vmid is not None:
+        guest.as_tenant(run, p).apply(_settings(run, p))
+
+
+def grow(run: Run, p: Parameters) -> Upid | None:
+    """To the size asked for; a template's disk that is larger stays, as PVE cannot shrink."""
+    if p.template_vmid is None:
+        return None
+    api = guest.as_tenant(run, p)
+    disk = api.config().boot_disk
+    if disk is None:
+        raise PveRefused("The template has no disk.", code="template.no_disk")
+    return api.resize(disk.name, size_gb=p.disk_gb) if disk.size_gb < p.disk_gb else None
+
+
+def check(run: Run, p: Parameters) -> None:
+    """What was made is what was asked and charged. A guest outside the pool is not even readable."""
+    config = guest.as_tenant(run, p).config()
+    if (config.memory, config.cores) != (p.memory, p.cores):
+        raise PveRefused("The VM is not of the size that was asked for.", code="guest.differs")
+
+
+def start(run: Run, p: Parameters) -> Upid | None:
+    return guest.start(run, p) if p.start else None
+
+
+def _wanted(run: Run, p: Parameters) -> VmCreate:
+    return VmCreate(
+        settings=_settings(run, p),
+        storage=StorageId(p.storage),
+        disk_gb=p.disk_gb,
+        iso=Volid(p.iso) if p.iso else None,
+        pool=PoolId(p.poolid),
+        description=owner_mark(p.guest),
+    )
+
+
+def _settings(run: Run, p: Parameters) -> VmSettings:
+    return VmSettings(
+        name=GuestName(p.name),
+        memory=p.memory,
+        cores=p.cores,
+        net=network(p.net),
+        tags=tuple(Tag(tag) for tag in p.tags),
+        cloud_init=_cloud_init(run, p),
+    )
+
+
+def _cloud_init(run: Run, p: Parameters) -> CloudInit | None:
+    if p.cloud_init is None:
+        return None
+    password = run.gateways.open(p.password, belongs_to=p.guest) if p.password else None
+    keys = tuple(p.cloud_init["ssh_keys"])
+    return CloudInit(**{**p.cloud_init, "ssh_keys": keys, "password": password})
+
+
+# -- definition
+
+SAGA = Saga(
+    "vm.create",
+    Parameters,
+    steps=(
+        Step("reserved", undo=guest.release),
+        Step("created", create, undo=guest.make_gone),
+        Step("configured", configure),
+        Step("grown", grow),
+        Step("verified", check),
+        Step("started", start),
+        Step("active", guest.settled_state),
+    ),
+    result=guest.result,
+    secrets=("password",),
+)
