@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, TypeVar
 
@@ -63,42 +62,34 @@ def seen_guest(tx: Tx, cluster: str, vmid: int) -> InventoryGuest | None:
     return tx.get(InventoryGuest, (cluster, vmid))
 
 
-def seen_guests(tx: Tx, cluster: str) -> dict[int, InventoryGuest]:
-    rows = tx.scalars(sa.select(InventoryGuest).where(InventoryGuest.cluster_id == cluster))
-    return {row.vmid: row for row in rows}
+def seen_vmids(tx: Tx, cluster: str) -> set[int]:
+    return set(tx.scalars(sa.select(InventoryGuest.vmid).where(InventoryGuest.cluster_id == cluster)))
 
 
-@dataclass(frozen=True)
-class Difference:
-    """What a reading changed, as keys of the rows."""
+def replace_media(tx: Tx, cluster: str, node: str, storage: str, seen: Iterable[Mapping[str, Any]]) -> None:
+    """What one storage of one node has of installation media."""
+    tx.execute(sa.delete(Volume).where(Volume.cluster_id == cluster, Volume.node == node, Volume.storage == storage))
+    tx.add_all(Volume(cluster_id=cluster, node=node, storage=storage, **values) for values in seen)
+    tx.flush()
 
-    written: int
-    removed: int
 
-
-def replace(
-    tx: Tx, cluster: str, model: type[Row], key: Sequence[str], seen: Iterable[Mapping[str, Any]]
-) -> Difference:
+def replace(tx: Tx, cluster: str, model: type[Row], key: Sequence[str], seen: Iterable[Mapping[str, Any]]) -> None:
     """Make the cluster's rows of `model` equal to `seen`, writing only what differs."""
     columns = {column.key: column for column in sa.inspect(model).columns}
     known = {
         tuple(getattr(row, name) for name in key): row
         for row in tx.scalars(sa.select(model).where(columns["cluster_id"] == cluster))
     }
-    written = 0
     for values in seen:
         row = known.pop(tuple(values[name] for name in key), None)
         if row is None:
             tx.add(model(cluster_id=cluster, **values))
-            written += 1
         elif any(getattr(row, name) != value for name, value in values.items()):
             for name, value in values.items():
                 setattr(row, name, value)
-            written += 1
     for row in known.values():
         tx.delete(row)
     tx.flush()
-    return Difference(written, len(known))
 
 
 def observed(tx: Tx, cluster: str, at: datetime) -> None:

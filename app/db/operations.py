@@ -53,6 +53,25 @@ def open_on(tx: Tx, guest: str) -> str | None:
     return tx.scalar(sa.select(Operation.id).where(Operation.guest_id == guest, Operation.state.in_(OPEN_STATES)))
 
 
+def guests_with_open(tx: Tx) -> set[str]:
+    """The guests on which an operation is open."""
+    return set(
+        tx.scalars(
+            sa.select(Operation.guest_id).where(Operation.guest_id.is_not(None), Operation.state.in_(OPEN_STATES))
+        )
+    )
+
+
+def open_in(tx: Tx, tenant: str) -> bool:
+    """Whether any operation of a tenant is open."""
+    return (
+        tx.scalar(
+            sa.select(Operation.id).where(Operation.tenant_id == tenant, Operation.state.in_(OPEN_STATES)).limit(1)
+        )
+        is not None
+    )
+
+
 def get(tx: Tx, scope: TenantScope, operation: str) -> domain.Operation:
     """Raises NotFound where the operation is not there, or belongs to a tenant outside the scope."""
     row = tx.get(Operation, operation)

@@ -104,6 +104,16 @@ def allocate(tx: Tx, guest: Guest, amounts: Amounts) -> None:
     tx.flush()
 
 
+def held(tx: Tx, tenant: str, guest: str) -> dict[Dimension, int]:
+    """What one guest takes."""
+    rows = tx.execute(
+        sa.select(Allocation.dimension, Allocation.amount).where(
+            Allocation.tenant_id == tenant, Allocation.guest_id == guest
+        )
+    ).all()
+    return {Dimension(dimension): amount for dimension, amount in rows}
+
+
 def release(tx: Tx, tenant: str, guest: str, dimensions: Sequence[Dimension] = tuple(Dimension)) -> None:
     """Give back what a guest takes; nothing happens where it takes nothing."""
     tx.execute(

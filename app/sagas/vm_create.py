@@ -1,5 +1,4 @@
-"""A VM in its tenant's pool: an empty disk and perhaps an ISO, or a full clone of a published template, sized as asked.
-"""
+"""A VM in its tenant's pool: an empty disk, perhaps with an ISO, or a full clone of a published template."""
 
 from __future__ import annotations
 

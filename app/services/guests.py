@@ -1,0 +1,388 @@
+"""Guests of both kinds: authorise, decide, record and submit, in one transaction."""
+
+from __future__ import annotations
+
+import dataclasses
+import uuid
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from app.db import audit, clusters, guests, operations, quota, templates, tenants
+from app.db.models import Guest, Tenant
+from app.db.session import Database, Tx
+from app.domain.access import Context, Privilege, TenantScope
+from app.domain.errors import Busy, Conflict, Invalid, NotFound, PveAbsent, PveDenied, PveRefused
+from app.domain.guests import ContainerSpec, GuestFilter, GuestKind, GuestState, Network, Placement, VmSpec
+from app.domain.identifiers import BridgeName, MalformedIdentifier, NodeName, VmId, Volid
+from app.domain.operations import Operation
+from app.domain.paging import Page, PageRequest
+from app.domain.quota import Amounts
+from app.domain.tenants import TenantState
+from app.operations import Engine, Saga
+from app.operations.engine import Submission
+from app.policy import placement, rules
+from app.policy import quota as quota_rules
+from app.pve import GuestApi
+from app.sagas import ct_create, guest_delete, guest_power, vm_create
+from app.sagas.credentials import Credentials
+
+QUEUE = "guests"
+
+
+@dataclass(frozen=True)
+class Medium:
+    """What a guest is made from: an archive or ISO (`volid`) or a template guest (`vmid`); `nodes` have it."""
+
+    name: str | None = None
+    volid: Volid | None = None
+    vmid: int | None = None
+    nodes: frozenset[str] | None = None
+
+
+@dataclass(frozen=True)
+class GuestRules:
+    """`vmids` are ours to give; a freed one rests for `vmid_rest` seconds."""
+
+    vmids: range
+    vmid_rest: int
+
+
+class Guests:
+    def __init__(self, db: Database, engine: Engine, credentials: Credentials, settings: GuestRules) -> None:
+        self._db = db
+        self._engine = engine
+        self._credentials = credentials
+        self._settings = settings
+
+    # -- making
+
+    def create_container(self, ctx: Context, spec: ContainerSpec) -> Operation:
+        """Raises QuotaExceeded, CapacityExceeded, Invalid for a template, storage or bridge outside the tenant's."""
+        with self._db.begin() as tx:
+            tenant = self._tenant_for(tx, ctx, spec.placement)
+            medium = _archive(tx, tenant, spec.template)
+            net = _network(tenant, spec.net)
+            place = _place(tx, tenant, spec, "rootdir", medium)
+            row = self._reserve(tx, ctx, tenant, GuestKind.CT, spec, place, medium)
+            return self._engine.submit(
+                tx, ctx, ct_create.SAGA,
+                ct_create.Parameters(
+                    **self._who(row, tenant), name=row.name, template=str(medium.volid), storage=place.storage,
+                    disk_gb=spec.disk_gb, memory=spec.memory, swap=spec.swap, cores=spec.cores,
+                    net=dataclasses.asdict(net), ssh_keys=list(spec.ssh_keys),
+                    password=self._seal(spec.password, row), nesting=spec.nesting, start=spec.start,
+                ),
+                _to(row),
+            )  # fmt: skip
+
+    def create_vm(self, ctx: Context, spec: VmSpec) -> Operation:
+        """Raises as `create_container` does; `iso` and `template` exclude each other."""
+        with self._db.begin() as tx:
+            tenant = self._tenant_for(tx, ctx, spec.placement)
+            medium = _vm_medium(tx, tenant, spec)
+            net = _network(tenant, spec.net)
+            place = _place(tx, tenant, spec, "images", medium)
+            row = self._reserve(tx, ctx, tenant, GuestKind.VM, spec, place, medium)
+            init = spec.cloud_init
+            public = dataclasses.asdict(dataclasses.replace(init, password=None)) if init is not None else None
+            return self._engine.submit(
+                tx, ctx, vm_create.SAGA,
+                vm_create.Parameters(
+                    **self._who(row, tenant), name=row.name, storage=place.storage, disk_gb=spec.disk_gb,
+                    memory=spec.memory, cores=spec.cores, net=dataclasses.asdict(net),
+                    iso=medium.volid, template_vmid=medium.vmid,
+                    template_node=_only(medium.nodes) if medium.vmid else None, cloud_init=public,
+                    password=self._seal(init.password if init else None, row), tags=list(spec.tags), start=spec.start,
+                ),
+                _to(row),
+            )  # fmt: skip
+
+    def _tenant_for(self, tx: Tx, ctx: Context, wanted: Placement) -> Tenant:
+        """The tenant that is named, or the caller's only one; locked, so that one decision is taken at a time."""
+        scope = rules.visible(ctx)
+        row = _named_tenant(tx, scope, wanted) or _only_tenant(tx, ctx)
+        rules.require(ctx, Privilege.GUEST_ALLOCATE, on=row.id)
+        row = tenants.lock(tx, row.id)
+        if row.state != TenantState.ACTIVE:
+            raise Conflict("The tenant is not ready.", code="tenant.not_ready", remedy="Wait for its operation to end.")
+        return row
+
+    def _reserve(
+        self,
+        tx: Tx,
+        ctx: Context,
+        tenant: Tenant,
+        kind: GuestKind,
+        spec: ContainerSpec | VmSpec,
+        place: placement.Place,
+        medium: Medium,
+    ) -> Guest:
+        """Check the quota and record guest, vmid, allocation and audit."""
+        demand = dict(quota_rules.of_guest(cores=spec.cores, memory=spec.memory, disk_gb=spec.disk_gb))
+        if spec.start:
+            demand.update(quota_rules.of_running(cores=spec.cores, memory=spec.memory))
+        _check_quota(tx, tenant.id, ctx.caller.user, demand)
+        identity = str(uuid.uuid4())
+        cluster = clusters.get(tx, tenant.cluster_id)
+        vmid = guests.claim_vmid(tx, cluster.id, identity, self._settings.vmids, spec.placement.vmid)
+        row = Guest(
+            id=identity, tenant_id=tenant.id, cluster_id=cluster.id, cluster_name=cluster.name, poolid=tenant.poolid,
+            user_id=ctx.caller.user, vmid=vmid, kind=kind, name=spec.name, node=place.node, storage=place.storage,
+            state=GuestState.CREATING, cores=spec.cores, memory=spec.memory, disk_gb=spec.disk_gb,
+            made_from=medium.name, tags=list(spec.tags), addresses=[],
+            unprivileged=True if kind == GuestKind.CT else None,
+        )  # fmt: skip
+        tx.add(row)
+        tx.flush()
+        quota.allocate(tx, row, demand)
+        audit.record(tx, ctx, f"{kind}.create", tenant=tenant.id, guest=row.id, subject=row.name)
+        return row
+
+    # -- reading
+
+    def list(self, ctx: Context, kind: GuestKind, wanted: GuestFilter, request: PageRequest) -> Page[bytes]:
+        """GUEST documents, ready to be sent; costs PVE nothing. A foreign pool or tenant is NotFound."""
+        scope = rules.visible(ctx)
+        with self._db.read() as tx:
+            tenant = None
+            if wanted.tenant is not None or wanted.poolid is not None:
+                named = _named_tenant(tx, scope, Placement(tenant=wanted.tenant, poolid=wanted.poolid))
+                tenant = named.id if named is not None else None
+            conditions = guests.narrowed(
+                tenant=tenant, node=wanted.node, state=wanted.status, name=wanted.name, tag=wanted.tag,
+                template=_flag("template", wanted.template),
+            )  # fmt: skip
+            return guests.page(tx, scope, kind, conditions, request)
+
+    def get(self, ctx: Context, kind: GuestKind, ref: str) -> dict[str, Any]:
+        with self._db.read() as tx:
+            row = self._found(tx, ctx, kind, ref, Privilege.GUEST_AUDIT)
+            return guests.document(tx, row)
+
+    def status(self, ctx: Context, kind: GuestKind, ref: str) -> dict[str, Any]:
+        """Live from PVE, with what the guest's agent tells where there is one."""
+        row, document = self._read(ctx, kind, ref)
+        if row.state == GuestState.CREATING:
+            return {**document, "live": None}
+        status = self._live(row, lambda api: api.status())
+        addresses = self._live(row, lambda api: api.addresses()) if status.status == "running" else []
+        return {
+            **document,
+            "live": {
+                "status": status.status, "uptime": status.uptime, "cpus": status.cpus, "cpu": status.cpu,
+                "memory": status.mem, "memory_max": status.maxmem, "disk": status.disk, "disk_max": status.maxdisk,
+                "net_in": status.netin, "net_out": status.netout, "addresses": sorted(addresses),
+            },
+        }  # fmt: skip
+
+    def config(self, ctx: Context, kind: GuestKind, ref: str) -> tuple[dict[str, Any], str]:
+        """PVE's config as it stands, and its digest."""
+        row, _ = self._read(ctx, kind, ref)
+        config = self._live(row, lambda api: api.config())
+        return {"data": dict(config.values), "digest": config.digest}, config.digest
+
+    # -- acting
+
+    def start(self, ctx: Context, kind: GuestKind, ref: str) -> Operation:
+        """Claims the running quota."""
+        with self._db.begin() as tx:
+            row = self._free_guest(tx, ctx, kind, ref, Privilege.GUEST_POWER)
+            held = quota.held(tx, row.tenant_id, row.id)
+            demand = {
+                dimension: amount - held.get(dimension, 0)
+                for dimension, amount in quota_rules.of_running(cores=row.cores, memory=row.memory).items()
+            }
+            _check_quota(tx, row.tenant_id, row.user_id, demand)
+            quota.allocate(tx, row, quota_rules.of_running(cores=row.cores, memory=row.memory))
+            return self._act(tx, ctx, row, guest_power.STARTS[kind], guest_power.Parameters(**_target(row)))
+
+    def stop(self, ctx: Context, kind: GuestKind, ref: str, *, force: bool, timeout: int) -> Operation:
+        """Shuts down within `timeout` seconds; `force` cuts the power."""
+        with self._db.begin() as tx:
+            row = self._free_guest(tx, ctx, kind, ref, Privilege.GUEST_POWER)
+            parameters = guest_power.Parameters(**_target(row), force=force, timeout=timeout)
+            return self._act(tx, ctx, row, guest_power.STOPS[kind], parameters)
+
+    def reboot(self, ctx: Context, kind: GuestKind, ref: str) -> Operation:
+        with self._db.begin() as tx:
+            row = self._free_guest(tx, ctx, kind, ref, Privilege.GUEST_POWER)
+            return self._act(tx, ctx, row, guest_power.REBOOTS[kind], guest_power.Parameters(**_target(row)))
+
+    def delete(self, ctx: Context, kind: GuestKind, ref: str, *, purge: bool, force: bool) -> Operation:
+        """A running guest needs `force`: Conflict `guest.running`."""
+        with self._db.begin() as tx:
+            row = self._free_guest(tx, ctx, kind, ref, Privilege.GUEST_ALLOCATE)
+            if row.state == GuestState.RUNNING and not force:
+                raise Conflict("The guest runs.", code="guest.running", remedy="Stop it first, or use force=true.")
+            parameters = guest_delete.Parameters(
+                **_target(row), vmid_rest=self._settings.vmid_rest, force=force, purge=purge
+            )
+            operation = self._act(tx, ctx, row, guest_delete.DELETES[kind], parameters)
+            row.state = GuestState.DELETING
+            return operation
+
+    def _act(self, tx: Tx, ctx: Context, row: Guest, saga: Saga, parameters: Any) -> Operation:
+        audit.record(tx, ctx, saga.type, tenant=row.tenant_id, guest=row.id, subject=row.name)
+        return self._engine.submit(tx, ctx, saga, parameters, _to(row))
+
+    # -- what the methods share
+
+    def _found(self, tx: Tx, ctx: Context, kind: GuestKind, ref: str, privilege: Privilege) -> Guest:
+        row = guests.find(tx, rules.visible(ctx), kind, ref)
+        rules.require(ctx, privilege, on=row.tenant_id)
+        return row
+
+    def _free_guest(self, tx: Tx, ctx: Context, kind: GuestKind, ref: str, privilege: Privilege) -> Guest:
+        """A guest on which nothing is open, its tenant locked. Raises Busy with the open operation's address."""
+        row = self._found(tx, ctx, kind, ref, privilege)
+        tenant = tenants.lock(tx, row.tenant_id)
+        if tenant.state != TenantState.ACTIVE:
+            raise Conflict("The tenant is being deleted.", code="tenant.not_ready")
+        open_one = operations.open_on(tx, row.id)
+        if open_one is not None:
+            raise Busy(f"/api/operations/{open_one}")
+        return row
+
+    def _read(self, ctx: Context, kind: GuestKind, ref: str) -> tuple[Guest, dict[str, Any]]:
+        with self._db.read() as tx:
+            row = self._found(tx, ctx, kind, ref, Privilege.GUEST_AUDIT)
+            return row, guests.document(tx, row)
+
+    def _live(self, row: Guest, ask: Callable[[GuestApi], Any]) -> Any:
+        """Ask PVE, as the tenant. A guest that PVE does not show to its own tenant is gone or taken out of its pool."""
+        node = self._credentials.as_tenant(row.tenant_id).node(NodeName(row.node))
+        try:
+            return ask(node.lxc(VmId(row.vmid)) if row.kind == GuestKind.CT else node.qemu(VmId(row.vmid)))
+        except PveDenied:
+            raise
+        except (PveAbsent, PveRefused) as error:
+            raise Conflict(
+                "The guest is not where it was last seen.", code="guest.missing", log=error.upstream,
+                remedy="Look at the guest's state; an administrator can repair or forget it.",
+            ) from error  # fmt: skip
+
+    def _seal(self, password: str | None, row: Guest) -> str | None:
+        return self._credentials.seal(password, belongs_to=row.id) if password else None
+
+    def _who(self, row: Guest, tenant: Tenant) -> dict[str, Any]:
+        return {
+            "guest": row.id, "tenant": tenant.id, "cluster": row.cluster_id, "poolid": tenant.poolid,
+            "token_id": tenant.token_id, "node": row.node, "vmid": row.vmid, "vmid_rest": self._settings.vmid_rest,
+        }  # fmt: skip
+
+
+def _to(row: Guest) -> Submission:
+    return Submission(tenant=row.tenant_id, guest=row.id, queue=QUEUE, lane=row.tenant_id)
+
+
+def _target(row: Guest) -> Mapping[str, Any]:
+    return {
+        "guest": row.id, "kind": row.kind, "tenant": row.tenant_id, "cluster": row.cluster_id, "poolid": row.poolid,
+        "node": row.node, "vmid": row.vmid,
+    }  # fmt: skip
+
+
+def _named_tenant(tx: Tx, scope: TenantScope, wanted: Placement) -> Tenant | None:
+    """None where nothing is named. A tenant and a pool that do not belong together are NotFound."""
+    if wanted.tenant is None and wanted.poolid is None:
+        return None
+    row = tenants.find(tx, scope, wanted.tenant) if wanted.tenant is not None else None
+    if wanted.poolid is not None:
+        by_pool = tenants.find_by_pool(tx, scope, wanted.poolid)
+        if row is not None and row.id != by_pool.id:
+            raise NotFound
+        row = by_pool
+    return row
+
+
+def _only_tenant(tx: Tx, ctx: Context) -> Tenant:
+    if len(ctx.memberships) != 1:
+        raise Invalid({"tenant": ["name the tenant or the poolid: you are not in exactly one tenant"]})
+    (tenant,) = ctx.memberships
+    row = tenants.get(tx, tenant)
+    if row is None:
+        raise NotFound
+    return row
+
+
+def _check_quota(tx: Tx, tenant: str, user: str, demand: Amounts) -> None:
+    """The tenant's limits, then the maker's own in it."""
+    quota_rules.check(quota.limits(tx, tenant), used=quota.used(tx, tenant), demand=demand)
+    own = quota.limits(tx, tenant, user)
+    if own:
+        quota_rules.check(own, used=quota.used(tx, tenant, user), demand=demand, whose="user")
+
+
+def _archive(tx: Tx, tenant: Tenant, ref: str) -> Medium:
+    """A container's template: a published catalog entry, or an archive on a granted storage."""
+    entry = templates.published(tx, tenant.cluster_id, GuestKind.CT, ref)
+    if entry is not None and entry.volid is not None:
+        nodes = clusters.volume_nodes(tx, tenant.cluster_id, entry.volid, "vztmpl")
+        return Medium(name=entry.name, volid=Volid(entry.volid), nodes=frozenset(nodes))
+    return _volume(tx, tenant, "template", ref, "vztmpl")
+
+
+def _vm_medium(tx: Tx, tenant: Tenant, spec: VmSpec) -> Medium:
+    if spec.iso is not None:
+        return _volume(tx, tenant, "iso", spec.iso, "iso")
+    if spec.template is None:
+        return Medium()
+    entry = templates.published(tx, tenant.cluster_id, GuestKind.VM, spec.template)
+    seen = clusters.seen_guest(tx, tenant.cluster_id, entry.vmid) if entry is not None and entry.vmid else None
+    if entry is None or seen is None:
+        raise Invalid({"template": ["is not a template that you may use"]})
+    if spec.disk_gb < entry.disk_gb:
+        raise Invalid({"disk_gb": [f"must be at least {entry.disk_gb}, the size of the template's disk"]})
+    return Medium(name=entry.name, vmid=entry.vmid, nodes=frozenset([seen.node]))
+
+
+def _volume(tx: Tx, tenant: Tenant, field: str, ref: str, content: str) -> Medium:
+    """A medium of a granted storage; what is not granted and what is not there look the same."""
+    try:
+        volid = Volid.parse(ref)
+    except MalformedIdentifier:
+        raise Invalid({field: ["is not a template that you may use"]}) from None
+    nodes = clusters.volume_nodes(tx, tenant.cluster_id, volid, content)
+    if volid.storage not in tenant.storages or not nodes:
+        raise Invalid({field: ["is not a template that you may use"]})
+    return Medium(name=volid, volid=volid, nodes=frozenset(nodes))
+
+
+def _network(tenant: Tenant, asked: Network) -> Network:
+    """On a granted bridge; the first of them where none is named."""
+    if asked.bridge is None:
+        if not tenant.bridges:
+            raise Invalid({"net": {"bridge": ["your tenant has no bridge"]}})
+        return dataclasses.replace(asked, bridge=BridgeName(tenant.bridges[0]))
+    if asked.bridge not in tenant.bridges:
+        raise Invalid({"net": {"bridge": ["is not a bridge that you may use"]}})
+    return asked
+
+
+def _place(tx: Tx, tenant: Tenant, spec: ContainerSpec | VmSpec, content: str, medium: Medium) -> placement.Place:
+    wanted = placement.Wanted(
+        memory=spec.memory, disk_gb=spec.disk_gb, content=content, granted=frozenset(tenant.storages),
+        storage=spec.storage, nodes=medium.nodes,
+    )  # fmt: skip
+    nodes = [
+        placement.NodeFacts(n.name, n.online, n.cores, n.memory, n.memory_used)
+        for n in clusters.nodes(tx, tenant.cluster_id)
+    ]
+    storages = [
+        placement.StorageFacts(s.node, s.name, s.available, frozenset(s.content), s.total - s.used)
+        for s in clusters.storages(tx, tenant.cluster_id)
+    ]
+    return placement.choose(wanted, nodes, storages)
+
+
+def _only(nodes: frozenset[str] | None) -> str | None:
+    return min(nodes) if nodes else None
+
+
+def _flag(field: str, text: str | None) -> bool | None:
+    if text is None:
+        return None
+    if text.lower() not in ("0", "1", "false", "true"):
+        raise Invalid({field: ["must be true or false"]})
+    return text.lower() in ("1", "true")
