@@ -1,0 +1,360 @@
+"""The first tables."""
+
+from __future__ import annotations
+
+import sqlalchemy as sa
+from alembic import op
+
+revision = "0001"
+down_revision = None
+branch_labels = None
+depends_on = None
+
+
+def upgrade() -> None:
+    op.create_table(
+        "audit",
+        sa.Column("id", sa.Integer(), nullable=False),
+        sa.Column("at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("actor", sa.String(), nullable=False),
+        sa.Column("action", sa.String(), nullable=False),
+        sa.Column("tenant_id", sa.String(), nullable=True),
+        sa.Column("guest_id", sa.String(), nullable=True),
+        sa.Column("operation_id", sa.String(), nullable=True),
+        sa.Column("subject", sa.String(), nullable=True),
+        sa.Column("result", sa.String(), nullable=False),
+        sa.Column("address", sa.String(), nullable=False),
+        sa.Column("request_id", sa.String(), nullable=False),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_audit")),
+    )
+    op.create_index(op.f("ix_audit_at"), "audit", ["at"], unique=False)
+    op.create_index(op.f("ix_audit_tenant_id"), "audit", ["tenant_id"], unique=False)
+    op.create_table(
+        "clusters",
+        sa.Column("id", sa.String(length=36), nullable=False),
+        sa.Column("name", sa.String(), nullable=False),
+        sa.Column("url", sa.String(), nullable=False),
+        sa.Column("ca_pem", sa.String(), nullable=True),
+        sa.Column("fingerprint", sa.String(), nullable=True),
+        sa.Column("token_id", sa.String(), nullable=False),
+        sa.Column("secret", sa.String(), nullable=False),
+        sa.Column("is_default", sa.Boolean(), nullable=False),
+        sa.Column("created_at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("observed_at", sa.DateTime(timezone=True), nullable=True),
+        sa.Column("unreachable", sa.String(), nullable=True),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_clusters")),
+        sa.UniqueConstraint("name", name=op.f("uq_clusters_name")),
+    )
+    op.create_table(
+        "idempotency",
+        sa.Column("user_id", sa.String(length=36), nullable=False),
+        sa.Column("key", sa.String(length=128), nullable=False),
+        sa.Column("fingerprint", sa.String(), nullable=False),
+        sa.Column("status", sa.Integer(), nullable=False),
+        sa.Column("body", sa.JSON(), nullable=True),
+        sa.Column("operation_id", sa.String(), nullable=True),
+        sa.Column("created_at", sa.DateTime(timezone=True), nullable=False),
+        sa.PrimaryKeyConstraint("user_id", "key", name=op.f("pk_idempotency")),
+    )
+    op.create_table(
+        "operations",
+        sa.Column("id", sa.String(length=36), nullable=False),
+        sa.Column("type", sa.String(), nullable=False),
+        sa.Column("version", sa.Integer(), nullable=False),
+        sa.Column("state", sa.String(), nullable=False),
+        sa.Column("tenant_id", sa.String(length=36), nullable=True),
+        sa.Column("guest_id", sa.String(length=36), nullable=True),
+        sa.Column("queue", sa.String(), nullable=False),
+        sa.Column("lane", sa.String(), nullable=False),
+        sa.Column("workflow", sa.String(), nullable=False),
+        sa.Column("parameters", sa.JSON(), nullable=False),
+        sa.Column("error", sa.JSON(), nullable=True),
+        sa.Column("result", sa.JSON(), nullable=True),
+        sa.Column("executor", sa.String(), nullable=True),
+        sa.Column("cancel_requested", sa.Boolean(), nullable=False),
+        sa.Column("created_by", sa.String(), nullable=False),
+        sa.Column("created_at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("started_at", sa.DateTime(timezone=True), nullable=True),
+        sa.Column("finished_at", sa.DateTime(timezone=True), nullable=True),
+        sa.Column("deadline", sa.DateTime(timezone=True), nullable=False),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_operations")),
+    )
+    op.create_index(op.f("ix_operations_guest_id"), "operations", ["guest_id"], unique=False)
+    op.create_index("ix_operations_list", "operations", ["tenant_id", "created_at", "id"], unique=False)
+    op.create_index(op.f("ix_operations_state"), "operations", ["state"], unique=False)
+    op.create_index(
+        "uq_operations_open_guest",
+        "operations",
+        ["guest_id"],
+        unique=True,
+        sqlite_where=sa.text("guest_id IS NOT NULL AND state IN ('pending', 'running', 'unwinding', 'stuck')"),
+        postgresql_where=sa.text("guest_id IS NOT NULL AND state IN ('pending', 'running', 'unwinding', 'stuck')"),
+    )
+    op.create_table(
+        "users",
+        sa.Column("id", sa.String(length=36), nullable=False),
+        sa.Column("username", sa.String(), nullable=False),
+        sa.Column("canonical", sa.String(), nullable=False),
+        sa.Column("password_hash", sa.String(), nullable=True),
+        sa.Column("role", sa.String(), nullable=False),
+        sa.Column("disabled", sa.Boolean(), nullable=False),
+        sa.Column("created_at", sa.DateTime(timezone=True), nullable=False),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_users")),
+        sa.UniqueConstraint("canonical", name=op.f("uq_users_canonical")),
+    )
+    op.create_table(
+        "workers",
+        sa.Column("id", sa.String(length=36), nullable=False),
+        sa.Column("host", sa.String(), nullable=False),
+        sa.Column("fenced", sa.Boolean(), nullable=False),
+        sa.Column("seen_at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("started_at", sa.DateTime(timezone=True), nullable=False),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_workers")),
+    )
+    op.create_table(
+        "observed_guests",
+        sa.Column("vmid", sa.Integer(), autoincrement=False, nullable=False),
+        sa.Column("kind", sa.String(), nullable=False),
+        sa.Column("name", sa.String(), nullable=False),
+        sa.Column("node", sa.String(), nullable=False),
+        sa.Column("status", sa.String(), nullable=False),
+        sa.Column("poolid", sa.String(), nullable=True),
+        sa.Column("facts", sa.JSON(), nullable=False),
+        sa.Column("cluster_id", sa.String(length=36), nullable=False),
+        sa.ForeignKeyConstraint(
+            ["cluster_id"], ["clusters.id"], name=op.f("fk_observed_guests_cluster_id"), ondelete="CASCADE"
+        ),
+        sa.PrimaryKeyConstraint("vmid", "cluster_id", name=op.f("pk_observed_guests")),
+    )
+    op.create_table(
+        "observed_nodes",
+        sa.Column("name", sa.String(), nullable=False),
+        sa.Column("online", sa.Boolean(), nullable=False),
+        sa.Column("cores", sa.Integer(), nullable=False),
+        sa.Column("memory", sa.BigInteger(), nullable=False),
+        sa.Column("memory_used", sa.BigInteger(), nullable=False),
+        sa.Column("cluster_id", sa.String(length=36), nullable=False),
+        sa.ForeignKeyConstraint(
+            ["cluster_id"], ["clusters.id"], name=op.f("fk_observed_nodes_cluster_id"), ondelete="CASCADE"
+        ),
+        sa.PrimaryKeyConstraint("name", "cluster_id", name=op.f("pk_observed_nodes")),
+    )
+    op.create_table(
+        "observed_storages",
+        sa.Column("node", sa.String(), nullable=False),
+        sa.Column("name", sa.String(), nullable=False),
+        sa.Column("shared", sa.Boolean(), nullable=False),
+        sa.Column("available", sa.Boolean(), nullable=False),
+        sa.Column("content", sa.JSON(), nullable=False),
+        sa.Column("total", sa.BigInteger(), nullable=False),
+        sa.Column("used", sa.BigInteger(), nullable=False),
+        sa.Column("cluster_id", sa.String(length=36), nullable=False),
+        sa.ForeignKeyConstraint(
+            ["cluster_id"], ["clusters.id"], name=op.f("fk_observed_storages_cluster_id"), ondelete="CASCADE"
+        ),
+        sa.PrimaryKeyConstraint("node", "name", "cluster_id", name=op.f("pk_observed_storages")),
+    )
+    op.create_table(
+        "observed_volumes",
+        sa.Column("node", sa.String(), nullable=False),
+        sa.Column("volid", sa.String(), nullable=False),
+        sa.Column("storage", sa.String(), nullable=False),
+        sa.Column("content", sa.String(), nullable=False),
+        sa.Column("size", sa.BigInteger(), nullable=False),
+        sa.Column("cluster_id", sa.String(length=36), nullable=False),
+        sa.ForeignKeyConstraint(
+            ["cluster_id"], ["clusters.id"], name=op.f("fk_observed_volumes_cluster_id"), ondelete="CASCADE"
+        ),
+        sa.PrimaryKeyConstraint("node", "volid", "cluster_id", name=op.f("pk_observed_volumes")),
+    )
+    op.create_table(
+        "operation_steps",
+        sa.Column("operation_id", sa.String(length=36), nullable=False),
+        sa.Column("position", sa.Integer(), nullable=False),
+        sa.Column("name", sa.String(), nullable=False),
+        sa.Column("state", sa.String(), nullable=False),
+        sa.Column("began_at", sa.DateTime(timezone=True), nullable=True),
+        sa.Column("upid", sa.String(), nullable=True),
+        sa.Column("watched", sa.Boolean(), nullable=False),
+        sa.Column("undo_began_at", sa.DateTime(timezone=True), nullable=True),
+        sa.Column("undo_upid", sa.String(), nullable=True),
+        sa.Column("judged", sa.JSON(), nullable=False),
+        sa.Column("output", sa.JSON(), nullable=True),
+        sa.ForeignKeyConstraint(
+            ["operation_id"], ["operations.id"], name=op.f("fk_operation_steps_operation_id"), ondelete="CASCADE"
+        ),
+        sa.PrimaryKeyConstraint("operation_id", "position", name=op.f("pk_operation_steps")),
+    )
+    op.create_index(op.f("ix_operation_steps_watched"), "operation_steps", ["watched"], unique=False)
+    op.create_table(
+        "sessions",
+        sa.Column("id", sa.String(length=36), nullable=False),
+        sa.Column("user_id", sa.String(length=36), nullable=False),
+        sa.Column("refresh_id", sa.String(length=36), nullable=False),
+        sa.Column("address", sa.String(), nullable=False),
+        sa.Column("created_at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("expires_at", sa.DateTime(timezone=True), nullable=False),
+        sa.ForeignKeyConstraint(["user_id"], ["users.id"], name=op.f("fk_sessions_user_id"), ondelete="CASCADE"),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_sessions")),
+    )
+    op.create_index(op.f("ix_sessions_user_id"), "sessions", ["user_id"], unique=False)
+    op.create_table(
+        "templates",
+        sa.Column("id", sa.String(length=36), nullable=False),
+        sa.Column("cluster_id", sa.String(length=36), nullable=False),
+        sa.Column("name", sa.String(), nullable=False),
+        sa.Column("kind", sa.String(length=2), nullable=False),
+        sa.Column("description", sa.String(), nullable=False),
+        sa.Column("volid", sa.String(), nullable=True),
+        sa.Column("vmid", sa.Integer(), nullable=True),
+        sa.Column("disk_gb", sa.Integer(), nullable=False),
+        sa.Column("published", sa.Boolean(), nullable=False),
+        sa.Column("created_at", sa.DateTime(timezone=True), nullable=False),
+        sa.ForeignKeyConstraint(
+            ["cluster_id"], ["clusters.id"], name=op.f("fk_templates_cluster_id"), ondelete="CASCADE"
+        ),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_templates")),
+        sa.UniqueConstraint("cluster_id", "name", name=op.f("uq_templates_cluster_id_name")),
+    )
+    op.create_table(
+        "tenants",
+        sa.Column("id", sa.String(length=36), nullable=False),
+        sa.Column("name", sa.String(), nullable=False),
+        sa.Column("canonical", sa.String(), nullable=False),
+        sa.Column("cluster_id", sa.String(length=36), nullable=False),
+        sa.Column("poolid", sa.String(), nullable=False),
+        sa.Column("pve_user", sa.String(), nullable=False),
+        sa.Column("token_id", sa.String(), nullable=False),
+        sa.Column("token_secret", sa.String(), nullable=True),
+        sa.Column("state", sa.String(), nullable=False),
+        sa.Column("suspended", sa.Boolean(), nullable=False),
+        sa.Column("comment", sa.String(), nullable=False),
+        sa.Column("storages", sa.JSON(), nullable=False),
+        sa.Column("bridges", sa.JSON(), nullable=False),
+        sa.Column("created_at", sa.DateTime(timezone=True), nullable=False),
+        sa.ForeignKeyConstraint(["cluster_id"], ["clusters.id"], name=op.f("fk_tenants_cluster_id")),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_tenants")),
+        sa.UniqueConstraint("canonical", name=op.f("uq_tenants_canonical")),
+        sa.UniqueConstraint("cluster_id", "poolid", name=op.f("uq_tenants_cluster_id_poolid")),
+        sa.UniqueConstraint("cluster_id", "pve_user", name=op.f("uq_tenants_cluster_id_pve_user")),
+    )
+    op.create_table(
+        "vmids",
+        sa.Column("cluster_id", sa.String(length=36), nullable=False),
+        sa.Column("vmid", sa.Integer(), autoincrement=False, nullable=False),
+        sa.Column("guest_id", sa.String(), nullable=True),
+        sa.Column("free_at", sa.DateTime(timezone=True), nullable=True),
+        sa.ForeignKeyConstraint(["cluster_id"], ["clusters.id"], name=op.f("fk_vmids_cluster_id"), ondelete="CASCADE"),
+        sa.PrimaryKeyConstraint("cluster_id", "vmid", name=op.f("pk_vmids")),
+    )
+    op.create_table(
+        "guests",
+        sa.Column("id", sa.String(length=36), nullable=False),
+        sa.Column("tenant_id", sa.String(length=36), nullable=False),
+        sa.Column("cluster_id", sa.String(length=36), nullable=False),
+        sa.Column("cluster_name", sa.String(), nullable=False),
+        sa.Column("poolid", sa.String(), nullable=False),
+        sa.Column("user_id", sa.String(length=36), nullable=False),
+        sa.Column("vmid", sa.Integer(), nullable=False),
+        sa.Column("kind", sa.String(length=2), nullable=False),
+        sa.Column("name", sa.String(), nullable=False),
+        sa.Column("node", sa.String(), nullable=False),
+        sa.Column("storage", sa.String(), nullable=False),
+        sa.Column("state", sa.String(), nullable=False),
+        sa.Column("cores", sa.Integer(), nullable=False),
+        sa.Column("memory", sa.Integer(), nullable=False),
+        sa.Column("disk_gb", sa.Integer(), nullable=False),
+        sa.Column("template", sa.Boolean(), nullable=False),
+        sa.Column("made_from", sa.String(), nullable=True),
+        sa.Column("tags", sa.JSON(), nullable=False),
+        sa.Column("addresses", sa.JSON(), nullable=False),
+        sa.Column("unprivileged", sa.Boolean(), nullable=True),
+        sa.Column("locked", sa.Boolean(), nullable=False),
+        sa.Column("created_at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("changed_at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("document", sa.Text(), nullable=False),
+        sa.ForeignKeyConstraint(["cluster_id"], ["clusters.id"], name=op.f("fk_guests_cluster_id")),
+        sa.ForeignKeyConstraint(["tenant_id"], ["tenants.id"], name=op.f("fk_guests_tenant_id")),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_guests")),
+        sa.UniqueConstraint("cluster_id", "vmid", name=op.f("uq_guests_cluster_id_vmid")),
+    )
+    op.create_index("ix_guests_kind", "guests", ["kind", "created_at", "id"], unique=False)
+    op.create_index("ix_guests_list", "guests", ["tenant_id", "kind", "created_at", "id"], unique=False)
+    op.create_table(
+        "members",
+        sa.Column("tenant_id", sa.String(length=36), nullable=False),
+        sa.Column("user_id", sa.String(length=36), nullable=False),
+        sa.Column("role", sa.String(), nullable=False),
+        sa.Column("created_at", sa.DateTime(timezone=True), nullable=False),
+        sa.ForeignKeyConstraint(["tenant_id"], ["tenants.id"], name=op.f("fk_members_tenant_id"), ondelete="CASCADE"),
+        sa.ForeignKeyConstraint(["user_id"], ["users.id"], name=op.f("fk_members_user_id"), ondelete="CASCADE"),
+        sa.PrimaryKeyConstraint("tenant_id", "user_id", name=op.f("pk_members")),
+    )
+    op.create_index(op.f("ix_members_user_id"), "members", ["user_id"], unique=False)
+    op.create_table(
+        "quota_limits",
+        sa.Column("tenant_id", sa.String(length=36), nullable=False),
+        sa.Column("user_id", sa.String(length=36), nullable=False),
+        sa.Column("dimension", sa.String(length=20), nullable=False),
+        sa.Column("amount", sa.BigInteger(), nullable=False),
+        sa.ForeignKeyConstraint(
+            ["tenant_id"], ["tenants.id"], name=op.f("fk_quota_limits_tenant_id"), ondelete="CASCADE"
+        ),
+        sa.PrimaryKeyConstraint("tenant_id", "user_id", "dimension", name=op.f("pk_quota_limits")),
+    )
+    op.create_table(
+        "allocations",
+        sa.Column("guest_id", sa.String(length=36), nullable=False),
+        sa.Column("dimension", sa.String(length=20), nullable=False),
+        sa.Column("tenant_id", sa.String(length=36), nullable=False),
+        sa.Column("user_id", sa.String(length=36), nullable=False),
+        sa.Column("amount", sa.BigInteger(), nullable=False),
+        sa.CheckConstraint("amount >= 0", name=op.f("ck_allocations_not_negative")),
+        sa.ForeignKeyConstraint(["guest_id"], ["guests.id"], name=op.f("fk_allocations_guest_id"), ondelete="CASCADE"),
+        sa.ForeignKeyConstraint(
+            ["tenant_id"], ["tenants.id"], name=op.f("fk_allocations_tenant_id"), ondelete="CASCADE"
+        ),
+        sa.PrimaryKeyConstraint("guest_id", "dimension", name=op.f("pk_allocations")),
+    )
+    op.create_index(
+        "ix_allocations_tenant", "allocations", ["tenant_id", "dimension", "user_id", "amount"], unique=False
+    )
+
+
+def downgrade() -> None:
+    op.drop_index("ix_allocations_tenant", table_name="allocations")
+    op.drop_table("allocations")
+    op.drop_table("quota_limits")
+    op.drop_index(op.f("ix_members_user_id"), table_name="members")
+    op.drop_table("members")
+    op.drop_index("ix_guests_list", table_name="guests")
+    op.drop_index("ix_guests_kind", table_name="guests")
+    op.drop_table("guests")
+    op.drop_table("vmids")
+    op.drop_table("tenants")
+    op.drop_table("templates")
+    op.drop_index(op.f("ix_sessions_user_id"), table_name="sessions")
+    op.drop_table("sessions")
+    op.drop_index(op.f("ix_operation_steps_watched"), table_name="operation_steps")
+    op.drop_table("operation_steps")
+    op.drop_table("observed_volumes")
+    op.drop_table("observed_storages")
+    op.drop_table("observed_nodes")
+    op.drop_table("observed_guests")
+    op.drop_table("workers")
+    op.drop_table("users")
+    op.drop_index(
+        "uq_operations_open_guest",
+        table_name="operations",
+        sqlite_where=sa.text("guest_id IS NOT NULL AND state IN ('pending', 'running', 'unwinding', 'stuck')"),
+        postgresql_where=sa.text("guest_id IS NOT NULL AND state IN ('pending', 'running', 'unwinding', 'stuck')"),
+    )
+    op.drop_index(op.f("ix_operations_state"), table_name="operations")
+    op.drop_index("ix_operations_list", table_name="operations")
+    op.drop_index(op.f("ix_operations_guest_id"), table_name="operations")
+    op.drop_table("operations")
+    op.drop_table("idempotency")
+    op.drop_table("clusters")
+    op.drop_index(op.f("ix_audit_tenant_id"), table_name="audit")
+    op.drop_index(op.f("ix_audit_at"), table_name="audit")
+    op.drop_table("audit")
