@@ -1,0 +1,72 @@
+"""Keyset pages: a cursor names the last row seen, so a page costs the same wherever it stands."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any
+
+import orjson
+import sqlalchemy as sa
+
+from app.db.session import Tx
+from app.domain.errors import Invalid
+from app.domain.paging import Page, PageRequest
+
+
+def page(
+    tx: Tx,
+    statement: sa.Select[Any],
+    *,
+    columns: Mapping[str, Any],
+    key: Any,
+    default_sort: str,
+    request: PageRequest,
+) -> Page[Any]:
+    """One page of a statement, and how many rows match in all.
+
+    `columns` are what may be sorted by; `key` (unique) breaks ties. A statement of one entity gives entities, of
+    several columns rows. Raises Invalid for a sort or a cursor that is not one.
+    """
+    name, descending = _sort(request.sort or default_sort, columns)
+    column = columns[name]
+    count = tx.scalar(statement.with_only_columns(sa.func.count(), maintain_column_froms=True).order_by(None)) or 0
+    wanted = statement.add_columns(column.label("_sort"), key.label("_key"))
+    if request.cursor is not None:
+        value, last = _read(request.cursor, name, column.type)
+        after = sa.tuple_(column, key) < sa.tuple_(value, last) if descending else None
+        wanted = wanted.where(after if after is not None else sa.tuple_(column, key) > sa.tuple_(value, last))
+    order = (column.desc(), key.desc()) if descending else (column, key)
+    rows = tx.execute(wanted.order_by(*order).limit(request.limit + 1)).all()
+    more = len(rows) > request.limit
+    rows = rows[: request.limit]
+    cursor = _write(name, rows[-1][-2], rows[-1][-1]) if more else None
+    single = len(statement.column_descriptions) == 1
+    return Page([row[0] if single else row[:-2] for row in rows], count, cursor)
+
+
+def _sort(text: str, columns: Mapping[str, Any]) -> tuple[str, bool]:
+    name = text.removeprefix("-")
+    if name not in columns:
+        raise Invalid({"sort": [f"must be one of {', '.join(sorted(columns))}, with - before it for descending"]})
+    return name, text.startswith("-")
+
+
+def _write(name: str, value: Any, last: str) -> str:
+    return base64.urlsafe_b64encode(orjson.dumps([name, value, last])).decode().rstrip("=")
+
+
+def _read(cursor: str, name: str, kind: sa.types.TypeEngine[Any]) -> tuple[Any, str]:
+    try:
+        of, value, last = orjson.loads(base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)))
+        if of != name or not isinstance(last, str):
+            raise ValueError
+        if kind.python_type is datetime:
+            value = datetime.fromisoformat(value)
+        elif type(value) is not kind.python_type:
+            raise ValueError
+    except (ValueError, TypeError, binascii.Error) as error:
+        raise Invalid({"cursor": ["is not a cursor of this list"]}) from error
+    return value, last
