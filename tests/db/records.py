@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import uuid
+from datetime import timedelta
 from typing import Any, TypeVar
 
 from app.db import guests, quota
@@ -12,6 +13,9 @@ from app.domain.quota import Amounts
 from app.policy.quota import of_guest
 
 Row = TypeVar("Row", bound=Table)
+
+#: How long a freed vmid rests in these tests: longer than any of them takes.
+REST = timedelta(hours=1)
 
 
 def cluster(tx: Tx, name: str = "lab") -> Cluster:
