@@ -1,0 +1,89 @@
+"""Users. They belong to the house, not to a tenant: only its administrators and auditors list them."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Mapping
+from typing import Any
+
+import sqlalchemy as sa
+
+from app.db import paging
+from app.db.models import QuotaLimit, User
+from app.db.session import Tx
+from app.domain import tenants as domain
+from app.domain.access import UserRole
+from app.domain.errors import NotFound
+from app.domain.paging import Page, PageRequest
+from app.domain.tenants import canonical_name
+
+COLUMNS: Mapping[str, Any] = {"username": User.canonical, "role": User.role, "created_at": User.created_at}
+_LONGEST = 256
+
+
+def canonical(username: str) -> str:
+    """Folded twice: a letter with two accents (Greek Ϊ́) only meets its small form once the first pass is composed."""
+    return canonical_name(canonical_name(username))
+
+
+def named(tx: Tx, username: str) -> User | None:
+    """None also for a text that can be nobody's name."""
+    if len(username) > _LONGEST or not username.isprintable():
+        return None
+    return tx.scalars(sa.select(User).where(User.canonical == canonical(username))).first()
+
+
+def find(tx: Tx, ref: str) -> User:
+    """By id or name. Raises NotFound."""
+    try:
+        row = tx.get(User, str(uuid.UUID(ref)))
+    except ValueError:
+        row = named(tx, ref)
+    if row is None:
+        raise NotFound
+    return row
+
+
+def lock(tx: Tx, user: str) -> User | None:
+    """The user as he is now; until the transaction ends nobody else changes him."""
+    statement = sa.select(User).where(User.id == user).with_for_update(key_share=True)
+    return tx.scalars(statement.execution_options(populate_existing=True)).first()
+
+
+def lock_admins(tx: Tx) -> set[str]:
+    """The ids of all enabled administrators; until the transaction ends their number is one caller's decision.
+
+    Whoever also locks a single user does so afterwards, so that two callers never wait for each other.
+    """
+    statement = sa.select(User.id).where(User.role == UserRole.ADMIN, User.disabled.is_(False)).order_by(User.id)
+    return set(tx.scalars(statement.with_for_update(key_share=True)))
+
+
+def has_admin(tx: Tx) -> bool:
+    return tx.scalars(sa.select(User.id).where(User.role == UserRole.ADMIN).limit(1)).first() is not None
+
+
+def add(tx: Tx, username: str, password_hash: str, role: UserRole) -> User:
+    """Raises Conflict `name.taken` (by `Database`, at the end of the transaction) where the name is somebody's."""
+    row = User(
+        id=str(uuid.uuid4()), username=username, canonical=canonical(username), password_hash=password_hash, role=role,
+        disabled=False,
+    )  # fmt: skip
+    tx.add(row)
+    tx.flush()
+    return row
+
+
+def remove(tx: Tx, user: str) -> None:
+    """With log-ins and memberships. His limits go by hand: their column also holds '', the tenant itself."""
+    tx.execute(sa.delete(QuotaLimit).where(QuotaLimit.user_id == user))
+    tx.execute(sa.delete(User).where(User.id == user))
+
+
+def page(tx: Tx, request: PageRequest) -> Page[domain.User]:
+    rows = paging.page(tx, sa.select(User), columns=COLUMNS, key=User.id, default_sort="username", request=request)
+    return Page([view(row) for row in rows.data], rows.count, rows.next)
+
+
+def view(row: User) -> domain.User:
+    return domain.User(row.id, row.username, UserRole(row.role), row.disabled, row.created_at)
