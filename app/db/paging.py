@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import binascii
 from collections.abc import Mapping
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any
 
 import orjson
@@ -15,10 +15,13 @@ from app.db.session import Tx
 from app.domain.errors import Invalid
 from app.domain.paging import Page, PageRequest
 
+#: Bits of a column's whole number, but for its sign.
+_INTEGER = 31
+
 
 def page(
     tx: Tx,
-    statement: sa.Select[Any],
+    statement: sa.Select[*tuple[Any, ...]],
     *,
     columns: Mapping[str, Any],
     key: Any,
@@ -63,10 +66,16 @@ def _read(cursor: str, name: str, kind: sa.types.TypeEngine[Any]) -> tuple[Any, 
         of, value, last = orjson.loads(base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)))
         if of != name or not isinstance(last, str):
             raise ValueError
-        if kind.python_type is datetime:
-            value = datetime.fromisoformat(value)
-        elif type(value) is not kind.python_type:
-            raise ValueError
-    except (ValueError, TypeError, binascii.Error) as error:
+        return _storable(value, kind.python_type), _storable(last, str)
+    except (ValueError, TypeError, OverflowError, binascii.Error) as error:
         raise Invalid({"cursor": ["is not a cursor of this list"]}) from error
-    return value, last
+
+
+def _storable(value: Any, kind: type[Any]) -> Any:
+    """A cursor comes from outside: whatever no column could hold must not reach the database, which would choke."""
+    if kind is datetime:
+        return datetime.fromisoformat(value).astimezone(UTC)
+    too_big = isinstance(value, int) and value.bit_length() > _INTEGER
+    if type(value) is not kind or too_big or (isinstance(value, str) and "\0" in value):
+        raise ValueError
+    return value
