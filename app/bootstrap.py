@@ -1,0 +1,173 @@
+"""The only place that builds objects: settings -> database, gateways, engine, services. Nothing else is wired elsewhere."""
+
+from __future__ import annotations
+
+import secrets
+import uuid
+from dataclasses import dataclass
+from datetime import timedelta
+from pathlib import Path
+
+from app.config import Settings
+from app.db import clusters, schema
+from app.db.models import Cluster, Template
+from app.db.session import Database
+from app.db.vault import Vault
+from app.domain.errors import Invalid
+from app.domain.identifiers import PoolId, TokenId
+from app.operations import Engine
+from app.operations.worker import LEASE, Chore, Queue, Worker
+from app.operations.worker import migrate as migrate_engine
+from app.pve import ApiToken, Endpoint, Pve, PveConnections
+from app.sagas import REGISTRY
+from app.sagas.credentials import Credentials
+from app.sagas.tasks import PveTasks
+from app.services import Services
+from app.services.auth import Auth
+from app.services.guests import QUEUE as GUESTS_QUEUE
+from app.services.guests import GuestRules, Guests
+from app.services.health import Health
+from app.services.idempotency import IdempotencyKeys
+from app.services.inventory import Inventory
+from app.services.members import Members
+from app.services.operations import Operations
+from app.services.quotas import Quotas
+from app.services.templates import Templates
+from app.services.tenants import QUEUE as ACCESS_QUEUE
+from app.services.tenants import Tenants
+from app.services.users import Users
+
+_MEDIA_INTERVAL = 60.0
+
+#: PVE keeps all of user.cfg behind one lock: tenants of a cluster are built one after another. Guests of one tenant
+#: take a share of the workers only.
+_QUEUES = (Queue(ACCESS_QUEUE, per_lane=1, total=16), Queue(GUESTS_QUEUE, per_lane=16, total=400))
+
+
+@dataclass(frozen=True)
+class House:
+    """What a process has."""
+
+    settings: Settings
+    db: Database
+    credentials: Credentials
+    engine: Engine
+    services: Services
+
+
+def build(settings: Settings) -> House:
+    db = Database(settings.database_url, pool_size=settings.database_pool)
+    vault = Vault([settings.encryption_key])
+    credentials = Credentials(db, vault, PveConnections(), timeout=settings.pve_timeout)
+    engine = Engine(db, REGISTRY)
+    rules = GuestRules(range(settings.vmid_min, settings.vmid_max + 1), settings.vmid_quarantine_seconds)
+    stale = timedelta(seconds=max(60.0, 3 * settings.inventory_interval))
+    services = Services(
+        auth=Auth(db, refresh_lifetime=timedelta(days=settings.refresh_token_days)),
+        users=Users(db),
+        tenants=Tenants(db, engine, realm="pve", catalog=settings.catalog_pool, vmid_rest=rules.vmid_rest),
+        members=Members(db),
+        quotas=Quotas(db),
+        guests=Guests(db, engine, credentials, rules),
+        operations=Operations(db, engine, REGISTRY),
+        templates=Templates(db),
+        health=Health(db, lease=LEASE, stale=stale),
+        idempotency=IdempotencyKeys(db),
+    )
+    return House(settings, db, credentials, engine, services)
+
+
+def migrate(settings: Settings, target: str = "head") -> None:
+    """Bring the tables, ours and the engine's, to what this code knows; `target` may be an older revision of ours."""
+    db = Database(settings.database_url)
+    try:
+        if target == "head":
+            schema.upgrade(db)
+            migrate_engine(db)
+        else:
+            schema.downgrade(db, target)
+    finally:
+        db.close()
+
+
+def run_worker(settings: Settings) -> None:
+    """Carry operations out until SIGTERM."""
+    house = build(settings)
+    inventory = Inventory(house.db, house.credentials)
+    Worker(
+        house.db,
+        REGISTRY,
+        PveTasks(house.db, house.credentials),
+        house.credentials,
+        _QUEUES,
+        [
+            Chore("inventory", settings.inventory_interval, inventory.refresh),
+            Chore("media", _MEDIA_INTERVAL, inventory.refresh_media),
+        ],
+    ).run()
+
+
+# -- the first start
+
+
+@dataclass(frozen=True)
+class SeedResult:
+    """`admin_password_generated` is shown once; None where it was given, or where there is an administrator already."""
+
+    admin_password_generated: str | None
+
+
+def ensure_first_admin(settings: Settings) -> SeedResult:
+    house = build(settings)
+    try:
+        return SeedResult(house.services.auth.ensure_first_admin(settings.admin_password))
+    finally:
+        house.db.close()
+
+
+def seed_development(settings: Settings, lab_url: str, lab_password: str, ca_file: str) -> SeedResult:
+    """What `make run` starts with: the lab as the default cluster, the first administrator, two catalog entries."""
+    house = build(settings)
+    try:
+        with house.db.read() as tx:
+            known = bool(clusters.every(tx))
+        ca_pem = Path(ca_file).read_text()
+        if not known:
+            _register_lab(house, lab_url, lab_password, ca_pem)
+        Inventory(house.db, house.credentials).refresh()
+        Inventory(house.db, house.credentials).refresh_media()
+        return SeedResult(house.services.auth.ensure_first_admin(settings.admin_password))
+    finally:
+        house.db.close()
+
+
+def register_cluster(house: House, cluster: Cluster, secret: str) -> None:
+    """Store a cluster with its administrator's token, sealed, after PVE has answered to it."""
+    endpoint = Endpoint(url=cluster.url, ca_pem=cluster.ca_pem, fingerprint=cluster.fingerprint)
+    PveConnections().connect(endpoint, ApiToken(TokenId.parse(cluster.token_id), secret)).version()
+    with house.db.begin() as tx:
+        cluster.secret = house.credentials.seal(secret, belongs_to=cluster.id)
+        tx.add(cluster)
+
+
+def _register_lab(house: House, url: str, password: str, ca_pem: str) -> None:
+    token_id = TokenId("root@pam!poolhouse")
+    secret = Pve.make_token(Endpoint(url=url, ca_pem=ca_pem), "root@pam", password, token_id.name)
+    cluster = Cluster(
+        id=str(uuid.uuid4()), name="lab", url=url, ca_pem=ca_pem, fingerprint=None, token_id=token_id, is_default=True
+    )
+    register_cluster(house, cluster, secret)
+    with house.db.begin() as tx:
+        for name, kind, volid, vmid, disk_gb, description in _CATALOG:
+            tx.add(
+                Template(
+                    id=str(uuid.uuid4()), cluster_id=cluster.id, name=name, kind=kind, description=description,
+                    volid=volid, vmid=vmid, disk_gb=disk_gb, published=True,
+                )
+            )  # fmt: skip
+
+
+_CATALOG = (
+    ("debian-12", "ct", "local:vztmpl/debian-12-standard_12.12-1_amd64.tar.zst", None, 1, "Debian 12, a container"),
+    ("debian-12-vm", "vm", None, 9000, 2, "Debian 12 with cloud-init, a VM"),
+)

@@ -1,0 +1,32 @@
+"""Use cases, one class per noun. No service calls another."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from app.services.auth import Auth
+from app.services.guests import Guests
+from app.services.health import Health
+from app.services.idempotency import IdempotencyKeys
+from app.services.members import Members
+from app.services.operations import Operations
+from app.services.quotas import Quotas
+from app.services.templates import Templates
+from app.services.tenants import Tenants
+from app.services.users import Users
+
+
+@dataclass(frozen=True)
+class Services:
+    """Everything that a door may ask for."""
+
+    auth: Auth
+    users: Users
+    tenants: Tenants
+    members: Members
+    quotas: Quotas
+    guests: Guests
+    operations: Operations
+    templates: Templates
+    health: Health
+    idempotency: IdempotencyKeys

@@ -1,0 +1,198 @@
+"""The life of a guest of each kind, through the API, as PVE shows it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from tests.house import Caller, House, container, vm, wait_for
+
+KINDS = ("cts", "vms")
+BODIES = {"cts": container, "vms": vm}
+PVE_KIND = {"cts": "lxc", "vms": "qemu"}
+
+
+def seen(house: House, kind: str, guest: dict[str, Any]) -> dict[str, Any]:
+    """The guest's config as the lab's administrator sees it."""
+    found: dict[str, Any] = house.lab.api("GET", f"/nodes/{guest['node']}/{PVE_KIND[kind]}/{guest['vmid']}/config")
+    return found
+
+
+@pytest.fixture(scope="module")
+def tenant(house: House) -> dict[str, Any]:
+    return house.make_tenant()
+
+
+@pytest.fixture(scope="module")
+def member(house: House, tenant: dict[str, Any]) -> Caller:
+    return house.make_member(tenant)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_create_start_stop_reboot_delete(house: House, tenant: dict[str, Any], member: Caller, kind: str) -> None:
+    body = BODIES[kind](memory=256, cores=2, disk_gb=2)
+    accepted = member.post(f"/proxmox/{kind}", body)
+    assert accepted.status_code == 202
+    operation = accepted.get_json()
+    assert accepted.headers["Location"] == f"/api/operations/{operation['id']}"
+    assert operation["state"] == "pending"
+    listed = member.get(f"/proxmox/{kind}").get_json()["data"]
+    assert operation["guest"] in [g["id"] for g in listed], "L121: who got a 202 finds the guest in the next read"
+
+    path = accepted.headers["Location"].removeprefix("/api")
+    wait_for(lambda: member.get(path).get_json()["state"] == "succeeded")
+    guest = member.get(path).get_json()["result"]["guest"]
+    assert guest == member.get(f"/proxmox/{kind}/{guest['vmid']}").get_json()
+    assert (guest["state"], guest["cores"], guest["memory"], guest["disk_gb"]) == ("stopped", 2, 256, 2)
+    assert guest["poolid"] == tenant["poolid"]
+    assert 10_000 <= guest["vmid"] < 20_000, "L36: from our own range"
+    config = seen(house, kind, guest)
+    assert int(config["memory"]) == 256
+    assert config["cores"] == 2
+    assert f"poolhouse-guest: {guest['id']}" in config["description"]
+    members = house.lab.api("GET", f"/pools/{tenant['poolid']}")["members"]
+    assert guest["vmid"] in [m["vmid"] for m in members], "every guest is in its tenant's pool"
+
+    base = f"/proxmox/{kind}/{guest['id']}"
+    started = member.done("POST", f"{base}/start")
+    assert started["result"]["guest"]["state"] == "running"
+    assert member.get(f"{base}/status").get_json()["live"]["status"] == "running"
+    upids = [step["upid"] for step in member.done("POST", f"{base}/start")["steps"] if step["upid"]]
+    assert upids == [], "L106: the state it has already is success, without a task"
+    assert member.done("POST", f"{base}/reboot")["result"]["guest"]["state"] == "running"
+    refused = member.delete(base)
+    assert (refused.status_code, refused.get_json()["code"]) == (409, "guest.running")
+    assert member.done("POST", f"{base}/stop")["result"]["guest"]["state"] == "stopped"
+    assert member.post(f"{base}/reboot").status_code in (202, 409)
+    wait_for(lambda: member.get("/operations?state=running").get_json()["count"] == 0)
+    wait_for(lambda: member.get("/operations?state=pending").get_json()["count"] == 0)
+    member.done("POST", f"{base}/start")
+    assert member.done("POST", f"{base}/stop", {"force": True})["result"]["guest"]["state"] == "stopped"
+    member.done("DELETE", base)
+    assert member.get(base).status_code == 404
+    assert guest["vmid"] not in [g["vmid"] for g in house.lab.api("GET", "/cluster/resources?type=vm")]
+
+
+def test_every_container_is_unprivileged_sent_and_read_back(house: House, member: Caller) -> None:
+    """L16."""
+    guest = member.done("POST", "/proxmox/cts", container())["result"]["guest"]
+    assert guest["unprivileged"] is True
+    assert seen(house, "cts", guest)["unprivileged"] == 1
+    refused = member.post("/proxmox/cts", container(unprivileged=False))
+    assert (refused.status_code, refused.get_json()["code"]) == (422, "policy.unprivileged_only")
+    assert "unprivileged" in refused.get_json()["errors"]
+
+
+def test_what_is_asked_reaches_pve(house: House, member: Caller) -> None:
+    """L45."""
+    body = container(
+        swap=64, nesting=True, net={"bridge": "vmbr0", "ip": "10.9.8.7/24", "gw": "10.9.8.1", "vlan": 12, "rate": 5},
+        storage="local-lvm",
+    )  # fmt: skip
+    guest = member.done("POST", "/proxmox/cts", body)["result"]["guest"]
+    config = seen(house, "cts", guest)
+    assert config["hostname"] == body["name"]
+    assert config["swap"] == 64
+    assert config["features"] == "nesting=1"
+    for part in ("bridge=vmbr0", "ip=10.9.8.7/24", "gw=10.9.8.1", "tag=12", "rate=5"):
+        assert part in config["net0"]
+    assert config["rootfs"].startswith("local-lvm:")
+
+
+def test_a_vm_from_a_template_has_the_size_and_settings_asked_for(house: House, member: Caller) -> None:
+    """L44."""
+    body = vm(
+        template="debian-12-vm", disk_gb=5, memory=300, cores=2, tags=["web", "blue"],
+        cloud_init={"user": "maria", "password": "a secret word", "ip": "dhcp"},
+    )  # fmt: skip
+    guest = member.done("POST", "/proxmox/vms", body)["result"]["guest"]
+    config = seen(house, "vms", guest)
+    assert int(config["memory"]) == 300
+    assert config["cores"] == 2
+    assert "size=5G" in next(value for key, value in config.items() if key.startswith("scsi0"))
+    assert config["ciuser"] == "maria"
+    assert sorted(config["tags"].split(";")) == ["blue", "web"]
+    assert f"poolhouse-guest: {guest['id']}" in config["description"]
+
+
+def test_passwords_are_not_kept(house: House, member: Caller) -> None:
+    """L46."""
+    secret = "Xy-unfindable-7231"
+    member.done("POST", "/proxmox/cts", container(password=secret))
+    raw = b"".join(path.read_bytes() for path in house.state_dir.rglob("*") if path.is_file())
+    assert secret.encode() not in raw
+
+
+def test_tenant_work_goes_out_under_the_tenants_own_token(house: House, tenant: dict[str, Any], member: Caller) -> None:
+    """L11: the administrator's identity writes to /pools only, and never to a guest."""
+    house.lab.clear_calls()
+    for kind in KINDS:
+        guest = member.done("POST", f"/proxmox/{kind}", BODIES[kind]())["result"]["guest"]
+        member.done("POST", f"/proxmox/{kind}/{guest['id']}/start")
+        member.done("POST", f"/proxmox/{kind}/{guest['id']}/stop")
+        member.done("DELETE", f"/proxmox/{kind}/{guest['id']}")
+    writes = [call for call in house.calls() if call["method"] != "GET"]
+    assert writes
+    token = f"{tenant['pve_user']}!poolhouse"
+    foreign = [call for call in writes if call["user"] != token and not call["path"].startswith("/pools")]
+    assert foreign == []
+
+
+def test_lists_cost_pve_nothing(house: House, member: Caller) -> None:
+    """L112."""
+    member.done("POST", "/proxmox/cts", container())
+    mark = len(house.calls())
+    for _ in range(20):
+        for kind in KINDS:
+            assert member.get(f"/proxmox/{kind}?limit=10&sort=-name").status_code == 200
+    asked = [call for call in house.calls()[mark:] if call["path"] != "/cluster/resources"]
+    assert len(asked) <= 2, "only the refresher may have been at work"
+
+
+def test_a_failed_creation_leaves_no_trace_and_gives_everything_back(
+    house: House, tenant: dict[str, Any], member: Caller
+) -> None:
+    """L28, L40."""
+    before = member.get(f"/tenants/{tenant['id']}").get_json()["usage"]
+    with house.lab.fault(kind="task_fails", task="vzcreate", text="unable to create CT - disk is broken", count=1):
+        answer = member.post("/proxmox/cts", container(), wait=30)
+    assert answer.status_code == 502, answer.get_data(as_text=True)
+    assert answer.get_json()["code"] == "pve.task_failed"
+    assert member.get(f"/tenants/{tenant['id']}").get_json()["usage"] == before
+
+
+def test_a_create_that_could_not_join_its_pool_is_joined(house: House, tenant: dict[str, Any], member: Caller) -> None:
+    """L131."""
+    with house.lab.fault(kind="pool_join_fails", count=1):
+        guest = member.done("POST", "/proxmox/cts", container())["result"]["guest"]
+    members = house.lab.api("GET", f"/pools/{tenant['poolid']}")["members"]
+    assert guest["vmid"] in [m["vmid"] for m in members]
+
+
+def test_a_lost_answer_makes_no_second_guest(house: House, tenant: dict[str, Any], member: Caller) -> None:
+    """L38, L74."""
+    with house.lab.fault(method="POST", path="/nodes/[^/]+/lxc", kind="lose_reply", count=1):
+        guest = member.done("POST", "/proxmox/cts", container())["result"]["guest"]
+    created = [c for c in house.lab.tasks() if c["type"] == "vzcreate" and c["id"] == str(guest["vmid"])]
+    assert len(created) == 1
+
+
+def test_a_guest_deleted_behind_our_back_is_missing_and_can_be_deleted(house: House, member: Caller) -> None:
+    """L122."""
+    guest = member.done("POST", "/proxmox/cts", container())["result"]["guest"]
+    house.lab.api("DELETE", f"/nodes/{guest['node']}/lxc/{guest['vmid']}")
+    wait_for(lambda: member.get(f"/proxmox/cts/{guest['id']}").get_json()["state"] == "missing")
+    member.done("DELETE", f"/proxmox/cts/{guest['id']}")
+    assert member.get(f"/proxmox/cts/{guest['id']}").status_code == 404
+
+
+def test_a_second_operation_on_a_busy_guest_is_told_which_one_is_open(house: House, member: Caller) -> None:
+    """L120."""
+    guest = member.done("POST", "/proxmox/cts", container())["result"]["guest"]
+    with house.lab.fault(method="POST", path=".*/status/start", kind="delay", seconds=2, count=1):
+        first = member.post(f"/proxmox/cts/{guest['id']}/start")
+        second = member.post(f"/proxmox/cts/{guest['id']}/stop")
+    assert first.status_code == 202
+    assert (second.status_code, second.get_json()["code"]) == (409, "guest.busy")
+    assert second.get_json()["operation"] == first.headers["Location"]
