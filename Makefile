@@ -1,0 +1,63 @@
+# Everything a developer or CI does with this checkout; `make` lists it.
+
+PYTHON ?= $(shell for python in python3 python3.13 python3.12 python3.11; do \
+	$$python -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && { echo $$python; break; }; done)
+VENV := .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
+WEB := app/web
+
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+.PHONY: help setup run test check openapi migrate system clean
+
+help: ## list these commands
+	@sed -n 's/^\([a-z]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST) | expand -t 18
+
+setup: $(VENV)/.python-ready $(VENV)/.node-ready ## make .venv and install all dependencies from the lock files
+
+run: setup ## start everything on this machine: lab, database, web and worker
+	@$(BIN)/python run.py
+
+test: system setup ## run the whole test suite
+	@$(BIN)/python -m pytest
+
+check: setup ## run all linters, the type checker, the import contracts and the OpenAPI comparison
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+	@$(BIN)/mypy
+	@$(BIN)/lint-imports
+	@$(BIN)/poolhouse openapi | cmp - openapi/openapi.json \
+		|| { echo 'openapi/openapi.json is not what the code says: run `make openapi` and commit it.' >&2; exit 1; }
+	@echo 'openapi/openapi.json is fresh.'
+
+openapi: setup ## write openapi/openapi.json
+	@$(BIN)/poolhouse openapi > openapi/.openapi.json && mv openapi/.openapi.json openapi/openapi.json
+
+migrate: setup ## bring the database that the settings name to this version
+	@$(BIN)/poolhouse db upgrade
+
+system: ## install Debian's packages that the test suite uses (as root; else name them)
+	@sh deploy/system-packages.sh
+
+clean: ## remove everything that setup and the tools made, but not var/
+	rm -rf $(VENV) $(WEB)/node_modules build *.egg-info .mypy_cache .ruff_cache .pytest_cache \
+		.hypothesis .import_linter_cache
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+$(BIN)/pip:
+	@test -n '$(PYTHON)' || { echo 'Poolhouse needs Python 3.11 or newer: install it, or name it with `make PYTHON=...`.' >&2; exit 1; }
+	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null \
+		|| { echo 'This Python cannot make virtual environments: apt-get install python3-venv' >&2; exit 1; }
+	@echo 'Making $(VENV) with $(PYTHON) ...'
+	@$(PYTHON) -m venv --clear $(VENV)
+
+$(VENV)/.python-ready: tests/requirements.txt deploy/build-requirements.txt pyproject.toml | $(BIN)/pip
+	@echo 'Installing the locked Python packages ...'
+	@$(PIP) install --require-hashes --requirement deploy/build-requirements.txt --requirement tests/requirements.txt
+	@$(PIP) install --no-deps --no-build-isolation --editable .
+	@touch $@
+
+$(VENV)/.node-ready: $(WEB)/package-lock.json deploy/node-packages.sh deploy/node-requirements.txt | $(VENV)/.python-ready
+	@sh deploy/node-packages.sh $(VENV) $(WEB)
+	@touch $@
