@@ -57,7 +57,8 @@ def test_a_body_above_the_limit_is_a_problem_of_nginx(front_url: str) -> None:
 
 
 def test_an_address_too_long_is_a_problem(front_url: str) -> None:
-    _assert_problem(requests.get(front_url + "/" + "a" * 40_000, headers={"Origin": FRONT_END}, timeout=10), 414)
+    """nginx reads no header of it, so it does not know the origin."""
+    _assert_problem(requests.get(front_url + "/" + "a" * 40_000, timeout=10), 414, origin=None)
 
 
 def test_no_web_process_is_a_problem_that_a_front_end_can_read(orphaned_url: str) -> None:
@@ -113,10 +114,12 @@ def test_https_by_the_file_beside_it(nginx_program: str, echo_port: int, tmp_pat
     assert seen["HTTP_X_FORWARDED_PROTO"] == "https"
 
 
-def _assert_problem(answer: requests.Response, status: int, code: str | None = None) -> dict[str, object]:
+def _assert_problem(
+    answer: requests.Response, status: int, code: str | None = None, origin: str | None = FRONT_END
+) -> dict[str, object]:
     assert answer.status_code == status
     assert answer.headers["Content-Type"] == "application/problem+json"
-    assert answer.headers["Access-Control-Allow-Origin"] == FRONT_END
+    assert answer.headers.get("Access-Control-Allow-Origin") == origin
     assert answer.headers["X-Content-Type-Options"] == "nosniff"
     problem: dict[str, object] = answer.json()
     assert problem["status"] == status
