@@ -9,7 +9,7 @@ WEB := app/web
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help setup run test check openapi migrate system clean
+.PHONY: help setup run test check bench kill openapi migrate system clean
 
 help: ## list these commands
 	@sed -n 's/^\([a-z]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST) | expand -t 18
@@ -30,6 +30,12 @@ check: setup ## run all linters, the type checker, the import contracts and the 
 	@$(BIN)/poolhouse openapi | cmp - openapi/openapi.json \
 		|| { echo 'openapi/openapi.json is not what the code says: run `make openapi` and commit it.' >&2; exit 1; }
 	@echo 'openapi/openapi.json is fresh.'
+
+bench: setup ## run the benchmarks; they write bench/results.json
+	@$(BIN)/python -m bench
+
+kill: system setup ## run only the tests that kill -9 processes
+	@$(BIN)/python -m pytest tests/kill
 
 openapi: setup ## write openapi/openapi.json
 	@$(BIN)/poolhouse openapi > openapi/.openapi.json && mv openapi/.openapi.json openapi/openapi.json
