@@ -11,7 +11,7 @@ from typing import Any
 import orjson
 import sqlalchemy as sa
 
-from app.db.session import Tx
+from app.db.session import Moment, Tx
 from app.domain.errors import Invalid
 from app.domain.paging import Page, PageRequest
 
@@ -66,7 +66,7 @@ def _read(cursor: str, name: str, kind: sa.types.TypeEngine[Any]) -> tuple[Any, 
         of, value, last = orjson.loads(base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)))
         if of != name or not isinstance(last, str):
             raise ValueError
-        return _storable(value, kind.python_type), _storable(last, str)
+        return _storable(value, datetime if isinstance(kind, Moment) else kind.python_type), _storable(last, str)
     except (ValueError, TypeError, OverflowError, binascii.Error) as error:
         raise Invalid({"cursor": ["is not a cursor of this list"]}) from error
 

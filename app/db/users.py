@@ -28,9 +28,10 @@ def canonical(username: str) -> str:
 
 def named(tx: Tx, username: str) -> User | None:
     """None also for a text that can be nobody's name."""
-    if len(username) > _LONGEST or not username.isprintable():
+    name = canonical(username[: _LONGEST + 1])
+    if len(name) > _LONGEST or not name.isprintable():
         return None
-    return tx.scalars(sa.select(User).where(User.canonical == canonical(username))).first()
+    return tx.scalars(sa.select(User).where(User.canonical == name)).first()
 
 
 def find(tx: Tx, ref: str) -> User:
