@@ -92,10 +92,10 @@ clean_up() {
         token=$admin_token
         say "Cleaning up"
         for tenant in "${tenants[@]}"; do
-            call '200 202' DELETE "/tenants/$tenant?cascade=true" --header 'Prefer: wait=60' || code=1
+            (call '200 202' DELETE "/tenants/$tenant?cascade=true" --header 'Prefer: wait=60') || code=1
         done
         for user in "${users[@]}"; do
-            call '200 204' DELETE "/users/$user" || code=1
+            (call '200 204' DELETE "/users/$user") || code=1
         done
     fi
     rm -rf "$work"
