@@ -222,6 +222,30 @@ def test_l62_a_password_change_ends_the_other_log_ins(access: Access) -> None:
     access.log_in("maria", "another good password")
 
 
+@pytest.mark.parametrize("change", ["disable", "delete", "password"])
+def test_l62_what_changes_while_a_password_is_proved_counts(
+    access: Access, monkeypatch: pytest.MonkeyPatch, change: str
+) -> None:
+    """The proof takes long and holds no transaction; what it proved must still stand when the log-in is written."""
+    access.add("maria")
+    admin, prove = access.admin, passwords.proves
+
+    def prove_slowly(password: str, kept: str | None) -> bool:
+        proven = prove(password, kept)
+        if change == "delete":
+            access.users.delete(admin, "maria")
+        elif change == "disable":
+            access.users.update(admin, "maria", disabled=True)
+        else:
+            access.users.update(admin, "maria", password="another good password")
+        return proven
+
+    monkeypatch.setattr(passwords, "proves", prove_slowly)
+    assert refusal(partial(access.log_in, "maria")).code == "auth.failed"
+    with access.db.read() as tx:
+        assert tx.scalars(sa.select(Session.user_id)).all() == [admin.caller.user] * 2
+
+
 def test_a_refused_password_change_changes_nothing(access: Access) -> None:
     access.add("maria")
     here, there = access.log_in("maria"), access.log_in("maria")

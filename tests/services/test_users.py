@@ -13,9 +13,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from app.db.models import QuotaLimit, User
-from app.domain.access import TenantRole, UserRole
+from app.domain.access import IdempotencyKey, TenantRole, UserRole
 from app.domain.errors import AppError, Conflict, Forbidden, Invalid, NotFound
 from app.domain.paging import PageRequest
+from app.services.idempotency import IdempotencyKeys
 from tests.db import contenders
 from tests.services.conftest import PASSWORD, Access
 
@@ -78,6 +79,15 @@ def test_l57_of_many_who_take_a_name_at_once_one_gets_it(access: Access) -> None
 
     outcomes = contenders.at_once([take] * 4)
     assert outcomes.count("name.taken") == 3
+
+
+def test_l57_a_taken_name_is_told_as_such_under_an_idempotency_key_too(access: Access) -> None:
+    """The service's transaction is then inside another one, whose conflicts mean something else."""
+    admin = access.admin
+    key = IdempotencyKey("key-1", "fingerprint")
+    with pytest.raises(Conflict) as caught, IdempotencyKeys(access.db).begin(admin, key):
+        access.users.create(admin, "ADMIN", PASSWORD, UserRole.USER)
+    assert caught.value.code == "name.taken"
 
 
 def test_a_password_is_generated_where_none_is_given(access: Access) -> None:
