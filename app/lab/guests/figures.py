@@ -1,0 +1,189 @@
+"""A guest's figures: what lists and `status/current` say of it. Bytes, seconds, shares of one.
+
+The lab runs no guest, so the load of a running one is made up, steady for its id and its time.
+"""
+
+import re
+from typing import Any
+
+from app.lab.state import Guest, World
+
+from app.lab import clock
+from app.lab.guests import drives, properties, sizes
+
+MIB = 1 << 20
+PRESSURES = tuple(f"pressure{what}{kind}" for what in ("cpu", "io", "memory") for kind in ("some", "full"))
+
+
+def host_cpus(world: World, node: str) -> int:
+    return world.nodes[node].cpus
+
+
+def memory(guest: Guest) -> int:
+    """The memory that the guest may use, in bytes; 512 MiB where nothing is set."""
+    return int(properties.parse(str(guest.config.get("memory", 512)), "current")["current"]) * MIB
+
+
+def cpus(world: World, guest: Guest) -> int | float | str:
+    """CPUs of the guest, at most those of its node. A container's limit shows as the text it was given."""
+    most = host_cpus(world, guest.node)
+    if guest.kind == "lxc":
+        if "cores" in guest.config:
+            return min(int(guest.config["cores"]), most)
+        limit = guest.config.get("cpulimit")
+        return limit if limit and float(limit) < most and float(limit) > 0 else most
+    if "vcpus" in guest.config:
+        return min(int(guest.config["vcpus"]), most)
+    return min(int(guest.config.get("cores", 1)) * int(guest.config.get("sockets", 1)), most)
+
+
+def _boot_disk(guest: Guest) -> str | None:
+    boot = str(guest.config.get("boot", ""))
+    if not boot.startswith("order="):
+        return None if "boot" in guest.config else drives.first_disk(guest.config, cdrom=False)
+    for device in boot.removeprefix("order=").split(";"):
+        if drives.is_drive(device) and device in guest.config:
+            drive = properties.parse_drive(str(guest.config[device]))
+            if not properties.is_cdrom(drive):
+                return device
+    return None
+
+
+def disk_size(guest: Guest) -> int:
+    """The size of the root file system or of the disk that boots, in bytes; 0 where there is none."""
+    key = "rootfs" if guest.kind == "lxc" else _boot_disk(guest)
+    if key is None or key not in guest.config:
+        return 0
+    return sizes.size_of(drives.parse_disk(guest.kind, str(guest.config[key])).get("size", "0")) or 0
+
+
+def name(guest: Guest) -> str:
+    if guest.kind == "lxc":
+        return str(guest.config.get("hostname") or f"CT{guest.vmid}")
+    return str(guest.config.get("name") or f"VM {guest.vmid}")
+
+
+def uptime(world: World, guest: Guest) -> int:
+    if guest.status != "running" or guest.started_at is None:
+        return 0
+    return max(0, int(clock.now(world) - guest.started_at))
+
+
+def pid(guest: Guest) -> int:
+    """A process number, steady while the guest runs."""
+    return 10_000 + guest.vmid % 20_000
+
+
+def load(world: World, guest: Guest) -> dict[str, int | float]:
+    """cpu (share), mem, memhost, disk and network counters of now; zeros where the guest is stopped."""
+    if guest.status != "running":
+        return {"cpu": 0, "mem": 0, "memhost": 0, "netin": 0, "netout": 0, "diskread": 0, "diskwrite": 0}
+    up, seed = uptime(world, guest), guest.vmid % 97
+    used = memory(guest) * (20 + seed % 50) // 100
+    busy = 0.0 if guest.paused else round(0.01 + (seed % 23) / 200 + (up % 7) / 500, 4)
+    return {
+        "cpu": busy,
+        "mem": used,
+        "memhost": used + 48 * MIB,
+        "netin": up * (900 + seed),
+        "netout": up * (400 + seed),
+        "diskread": 24 * MIB + up * 512,
+        "diskwrite": 6 * MIB + up * 1024,
+    }
+
+
+def _disk_used(guest: Guest) -> int:
+    return disk_size(guest) * 3 // 10 if guest.kind == "lxc" and guest.status == "running" else 0
+
+
+def _tail(world: World, guest: Guest) -> dict[str, Any]:
+    out: dict[str, Any] = {}
+    if guest.config.get("template"):
+        out["template"] = 1
+    if guest.config.get("tags"):
+        out["tags"] = ";".join(sorted(t for t in re.split(r"[,; ]+", str(guest.config["tags"])) if t))
+    if guest.config.get("lock"):
+        out["lock"] = guest.config["lock"]
+    if guest.status == "running":
+        out |= {"pid": pid(guest)} | dict.fromkeys(PRESSURES, 0)
+    return out
+
+
+def row(world: World, guest: Guest) -> dict[str, Any]:
+    """The guest in the list of its node."""
+    now = load(world, guest)
+    out: dict[str, Any] = {
+        "vmid": guest.vmid,
+        "name": name(guest),
+        "status": guest.status,
+        "cpus": cpus(world, guest),
+        "cpu": now["cpu"],
+        "maxmem": memory(guest),
+        "mem": now["mem"],
+        "maxdisk": disk_size(guest),
+        "disk": _disk_used(guest),
+        "uptime": uptime(world, guest),
+        "netin": now["netin"],
+        "netout": now["netout"],
+    }
+    if guest.kind == "lxc":
+        out |= {"type": "lxc", "maxswap": int(guest.config.get("swap", 512)) * MIB, "swap": 0}
+    else:
+        out["memhost"] = now["memhost"]
+    if guest.kind == "lxc" or guest.status == "running":
+        out |= {"diskread": now["diskread"], "diskwrite": now["diskwrite"]}
+    return out | _tail(world, guest)
+
+
+def resource(world: World, guest: Guest) -> dict[str, Any]:
+    """The guest's figures as `cluster/resources` and pools tell them, without pool and lock."""
+    now = load(world, guest)
+    return {
+        "id": f"{guest.kind}/{guest.vmid}",
+        "type": guest.kind,
+        "vmid": guest.vmid,
+        "node": guest.node,
+        "name": name(guest),
+        "status": guest.status,
+        "template": int(bool(guest.config.get("template"))),
+        "maxcpu": cpus(world, guest),
+        "cpu": now["cpu"],
+        "maxmem": memory(guest),
+        "mem": now["mem"],
+        "memhost": now["memhost"],
+        "maxdisk": disk_size(guest),
+        "disk": _disk_used(guest),
+        "uptime": uptime(world, guest),
+        "netin": now["netin"],
+        "netout": now["netout"],
+        "diskread": now["diskread"],
+        "diskwrite": now["diskwrite"],
+    }
+
+
+def current(world: World, guest: Guest) -> dict[str, Any]:
+    """`GET status/current`."""
+    out = row(world, guest) | {"ha": {"managed": 0}}
+    if guest.kind == "lxc":
+        return out
+    out["qmpstatus"] = "paused" if guest.paused else guest.status
+    if properties.parse(str(guest.config.get("agent", "0")), "enabled").get("enabled") == "1":
+        out["agent"] = 1
+    if str(guest.config.get("vga", "")).startswith("qxl"):
+        out["spice"] = 1
+    if "balloon" in guest.config and int(guest.config["balloon"]) > 0:
+        out |= {"balloon_min": int(guest.config["balloon"]) * MIB, "shares": int(guest.config.get("shares", 1000))}
+    return out | (_running(guest) if guest.status == "running" else {})
+
+
+def _running(guest: Guest) -> dict[str, Any]:
+    most = memory(guest)
+    balloon = int(guest.config.get("balloon", 0)) * MIB or most
+    return {
+        "balloon": balloon,
+        "ballooninfo": {"actual": balloon, "max_mem": most},
+        "blockstat": {key: {"rd_bytes": 0, "wr_bytes": 0} for key in drives.disk_keys("qemu", guest.config)},
+        "proxmox-support": {"pbs-dirty-bitmap": True, "query-bitmap-info": True},
+        "running-machine": "pc-i440fx-10.1+pve0",
+        "running-qemu": "10.1.2",
+    }

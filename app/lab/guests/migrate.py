@@ -1,0 +1,161 @@
+"""`POST migrate`: a guest moves to another node, with the volumes that only its old node has."""
+
+from typing import Any
+
+from app.lab.call import Call, Refused, TaskFailed, handler
+from app.lab.state import Guest, World
+from app.lab.tasks import Task
+
+from app.lab import locks
+from app.lab.guests import drives, lookup, power
+from app.lab.storage import access, volumes
+
+_ROOT_ONLY = ("force", "migration_type", "migration_network")
+
+
+def _require_target(call: Call) -> str:
+    target: str = call.params["target"]
+    if target == call.node:
+        raise Refused.parameters({"target": "target is local node."})
+    if target not in call.world.nodes:
+        raise Refused(500, f"no such cluster node '{target}'")
+    return target
+
+
+def local_volumes(world: World, guest: Guest) -> list[str]:
+    """The guest's volumes that its node does not share."""
+    values = [guest.config, *(snapshot.config for snapshot in guest.snapshots.values())]
+    found = {volid for config in values for _key, volid in drives.own_volumes(guest.kind, guest.vmid, config)}
+    return sorted(volid for volid in found if not access.is_shared(access.storage_of(world, volid.partition(":")[0])))
+
+
+def _other_storage(mapping: str | None, storage: str) -> str:
+    """The storage that a mapping, `1`, `b` or `a:b,c:d`, names for this one."""
+    for pair in (mapping or "1").split(","):
+        source, sep, target = pair.partition(":")
+        if sep and source == storage:
+            return target
+        if not sep and source != "1":
+            return source
+    return storage
+
+
+def _require_storages(call: Call, guest: Guest, target: str, mapping: str | None) -> None:
+    for volid in local_volumes(call.world, guest):
+        name = _other_storage(mapping, volid.partition(":")[0])
+        access.enabled(call.world, name, target)
+        if mapping:
+            call.require(f"/storage/{name}", "Datastore.AllocateSpace")
+
+
+def _move(world: World, guest: Guest, target: str, mapping: str | None) -> None:
+    renamed: dict[str, str] = {}
+    for volid in local_volumes(world, guest):
+        volume = volumes.find(world, guest.node, volid)
+        if volume is None:
+            continue
+        volumes.remove(world, guest.node, volid)
+        storage = world.storages[_other_storage(mapping, volume.storage)]
+        volume.node = target
+        if storage.id != volume.storage:
+            volume.storage = storage.id
+            volume.volid = f"{storage.id}:{volid.partition(':')[2]}"
+        volumes.add(world, volume)
+        renamed[volid] = volume.volid
+    for config in (guest.config, *(snapshot.config for snapshot in guest.snapshots.values())):
+        for key, volid in list(drives.volumes(guest.kind, config)):
+            if volid in renamed:
+                config[key] = str(config[key]).replace(volid, renamed[volid], 1)
+    guest.node = target
+
+
+async def _carry_out(call: Call, task: Task, kind: str, target: str, mapping: str | None) -> None:
+    """The move itself; whatever stops it ends the task with `migration aborted`, the reason in its log."""
+    vmid = call.params["vmid"]
+    try:
+        async with locks.guest(call.world, kind, vmid):
+            guest = lookup.in_task(call.world, kind, call.node, vmid)
+            lookup.unlocked_in_task(guest)
+            running = guest.status == "running"
+            if running and kind == "lxc" and not call.params.get("restart"):
+                raise TaskFailed("lxc live migration is currently not implemented")
+            if (
+                running
+                and kind == "qemu"
+                and local_volumes(call.world, guest)
+                and not call.params.get("with-local-disks")
+            ):
+                raise TaskFailed("can't live migrate attached local disks without with-local-disks option")
+            task.log(f"starting migration of {lookup.NAMES[kind]} {vmid} to node '{target}'")
+            if running and kind == "lxc":
+                power.switch_off(call.world, guest)
+            await task.sleep(5)
+            _move(call.world, guest, target, mapping)
+            if running and kind == "lxc":
+                power.switch_on(call.world, guest)
+            task.log("migration finished successfully")
+    except (TaskFailed, locks.LockTimeout) as failure:
+        task.log(f"ERROR: migration aborted: {failure}")
+        raise TaskFailed("migration aborted") from None
+
+
+@handler("POST", "/nodes/{node}/qemu/{vmid}/migrate")
+def migrate_vm(call: Call) -> Any:
+    target = _require_target(call)
+    for option in _ROOT_ONLY:
+        if option in call.params and not call.who.is_root:
+            raise Refused.parameters({option: "Only root may use this option."})
+    guest = lookup.guest_of(call, "qemu")
+    lookup.require_unlocked(guest)
+    if guest.status == "running" and not call.params.get("online"):
+        raise Refused(500, "can't migrate running VM without --online")
+    mapping = call.params.get("targetstorage")
+    _require_storages(call, guest, target, mapping)
+
+    async def work(task: Task) -> None:
+        await _carry_out(call, task, "qemu", target, mapping)
+
+    return call.start_task("qmigrate", str(guest.vmid), work)
+
+
+@handler("POST", "/nodes/{node}/lxc/{vmid}/migrate")
+def migrate_ct(call: Call) -> Any:
+    target = _require_target(call)
+    guest = lookup.guest_of(call, "lxc")
+    if guest.status == "running" and not call.params.get("online") and not call.params.get("restart"):
+        raise Refused(500, "can't migrate running container without --online or --restart")
+    mapping = call.params.get("target-storage")
+    _require_storages(call, guest, target, mapping)
+
+    async def work(task: Task) -> None:
+        await _carry_out(call, task, "lxc", target, mapping)
+
+    return call.start_task("vzmigrate", str(guest.vmid), work)
+
+
+def _conditions(kind: str) -> None:
+    def show(call: Call) -> Any:
+        guest = lookup.guest_of(call, kind)
+        others = [name for name in call.world.nodes if name != call.node]
+        out: dict[str, Any] = {"running": int(guest.status == "running"), "allowed_nodes": others}
+        if kind == "qemu":
+            local = local_volumes(call.world, guest)
+            out |= {
+                "local_disks": [
+                    {"volid": volid, "size": volume.size, "cdrom": 0, "is_unused": 0}
+                    for volid in local
+                    if (volume := volumes.find(call.world, call.node, volid))
+                ],
+                "local_resources": [],
+                "mapped-resources": [],
+                "mapped-resource-info": {},
+                "not_allowed_nodes": {},
+                "has-dbus-vmstate": 0,
+            }
+        return out
+
+    handler("GET", f"/nodes/{{node}}/{kind}/{{vmid}}/migrate")(show)
+
+
+for _kind in ("qemu", "lxc"):
+    _conditions(_kind)

@@ -1,0 +1,66 @@
+"""Values of a VM's options as PVE stores them."""
+
+import re
+import urllib.parse
+import uuid
+from typing import Any
+
+from app.lab.call import Refused
+
+from app.lab.guests import drives, options, properties
+
+Values = dict[str, str | int]
+
+_KEY_LINE = re.compile(r"^(?:[^\s]+\s+)?(?:ssh-(?:rsa|dss|ed25519)|ecdsa-sha2-\S+|sk-\S+)\s+(\S+)(?:\s.*)?$")
+
+
+def with_cdrom(given: Values) -> Values:
+    """`cdrom` is another name of ide2."""
+    if "cdrom" not in given:
+        return given
+    rest = {key: value for key, value in given.items() if key != "cdrom"}
+    drive = properties.parse_drive(str(given["cdrom"])) | {"media": "cdrom"}
+    return rest | {"ide2": properties.render_drive(drive)}
+
+
+def require_one_cloudinit(given: Values, config: Values) -> None:
+    """A VM has one cloud-init drive at most."""
+    there = [key for key in drives.disk_keys("qemu", config) if _is_cloudinit(config[key])]
+    for key in drives.disk_keys("qemu", given):
+        if _is_cloudinit(given[key]):
+            others = [other for other in there if other != key]
+            if others:
+                raise Refused(500, f"{key} - cloud-init drive is already attached at '{others[0]}'")
+            there.append(key)
+
+
+def _is_cloudinit(value: str | int) -> bool:
+    return drives.is_cloudinit(properties.parse_drive(str(value)))
+
+
+def _plausible_key(body: str) -> bool:
+    """ssh-keygen reads the key: base64 of a name and its parts, so never very short."""
+    return re.fullmatch(r"[A-Za-z0-9+/]+={0,2}", body) is not None and len(body) >= 68
+
+
+def require_keys(encoded: str) -> None:
+    """Every line of the (URL-encoded) keys is an OpenSSH public key."""
+    for line in urllib.parse.unquote(encoded).splitlines():
+        match = _KEY_LINE.match(line.strip())
+        if line.strip() and not line.startswith("#") and (match is None or not _plausible_key(match[1])):
+            raise Refused(500, "SSH public key validation error")
+
+
+def stored(key: str, value: Any, mac_prefix: str = "BC:24:11") -> str | int:
+    """One option as the file keeps it: cards with an address, numbers as text."""
+    if options.family(key) == "net" and key != "net":
+        return properties.with_mac(str(value), mac_prefix)
+    if key == "sshkeys":
+        require_keys(str(value))
+    if key == "tags":
+        return ";".join(dict.fromkeys(re.split(r"[,; ]+", str(value)))) or " "
+    if key == "vmgenid" and value == "1":
+        return str(uuid.uuid4())
+    if isinstance(value, float):
+        return f"{value:g}"
+    return value if isinstance(value, int) else str(value)

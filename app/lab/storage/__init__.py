@@ -1,0 +1,1 @@
+"""Storages of the lab: their definitions and the volumes that lie on them."""
