@@ -1,8 +1,7 @@
 """gunicorn for the web process: `gunicorn -c deploy/gunicorn.conf.py wsgi:app`.
 
 POOLHOUSE_HOST, POOLHOUSE_PORT    where it listens (127.0.0.1:5000); nginx is what the world talks to
-POOLHOUSE_WEB_WORKERS             processes (1 without POOLHOUSE_REDIS_URL, so that rate limits held in memory are
-                                  exact; else one per core, at most 8)
+POOLHOUSE_WEB_WORKERS             processes (1; more need POOLHOUSE_REDIS_URL, where rate limits are counted then)
 POOLHOUSE_WEB_THREADS             requests that one process answers at a time (16)
 """
 
@@ -10,16 +9,11 @@ from __future__ import annotations
 
 import os
 
-
-def _default_workers() -> int:
-    return min(8, os.cpu_count() or 1) if os.environ.get("POOLHOUSE_REDIS_URL") else 1
-
-
 host = os.environ.get("POOLHOUSE_HOST") or "127.0.0.1"
 bind = f"{f'[{host}]' if ':' in host else host}:{os.environ.get('POOLHOUSE_PORT') or '5000'}"
 proc_name = "poolhouse-web"
 worker_class = "gthread"
-workers = int(os.environ.get("POOLHOUSE_WEB_WORKERS") or _default_workers())
+workers = int(os.environ.get("POOLHOUSE_WEB_WORKERS") or 1)
 threads = int(os.environ.get("POOLHOUSE_WEB_THREADS") or 16)
 
 keepalive = 75  # longer than nginx keeps an idle connection to us, so that it never sends into one that just closed

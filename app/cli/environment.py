@@ -9,17 +9,20 @@ from contextlib import contextmanager
 import click
 from dotenv import load_dotenv
 
-from app.config import Settings, SettingsError
+from app.config import Settings, SettingsError, configure_log
 from app.domain.errors import AppError
 
 
 def load_settings() -> Settings:
-    """Settings from the environment, and from the file `.env` of the working folder for what is not set there."""
+    """Settings from the environment, and from the file `.env` of the working folder for what is not set there. The
+    log is as they say from here on."""
     load_dotenv(".env")
     try:
-        return Settings.from_env(os.environ)
+        settings = Settings.from_env(os.environ)
     except SettingsError as error:
         raise click.ClickException(str(error)) from error
+    configure_log(settings.log_level)
+    return settings
 
 
 @contextmanager
