@@ -7,6 +7,9 @@ from pathlib import Path
 
 import pytest
 
+from app.api import errors
+from app.domain import errors as domain
+
 CHECKOUT = Path(__file__).resolve().parents[2]
 DOCS = CHECKOUT / "docs"
 DOCUMENTS = [*sorted(DOCS.rglob("*.md")), *sorted(CHECKOUT.glob("*.md"))]
@@ -15,20 +18,21 @@ DOCUMENTS = [*sorted(DOCS.rglob("*.md")), *sorted(CHECKOUT.glob("*.md"))]
 _ABSTRACT = {"error", "pve.error"}
 
 
-def sources() -> list[Path]:
-    """Of the house: the lab is a program of its own, and speaks PVE's words."""
-    return [path for path in (CHECKOUT / "app").rglob("*.py") if "lab" not in path.parts[len(CHECKOUT.parts) :]]
+def codes_in(*rooms: Path) -> set[str]:
+    """Every `code = "..."`, `code="..."` and `"code": "..."`, and the API's table of what the framework refuses."""
+    form = re.compile(r"""(?:\bcode(?::\s*str)?\s*=\s*|"code":\s*|\b4\d\d: \()"([a-z_]+(?:\.[a-z_]+)*)\"""")
+    files = [path for room in rooms for path in (room.rglob("*.py") if room.is_dir() else [room])]
+    return {code for path in files for code in form.findall(path.read_text())} - _ABSTRACT
 
 
 def codes_in_the_code() -> set[str]:
-    """Every `code = "..."`, `code="..."` and `"code": "..."`."""
-    form = re.compile(r"""(?:\bcode(?::\s*str)?\s*=\s*|"code":\s*)"([a-z_]+(?:\.[a-z_]+)*)\"""")
-    return {code for path in sources() for code in form.findall(path.read_text())} - _ABSTRACT
+    """Of the house: the lab is a program of its own, and speaks PVE's words."""
+    return codes_in(*(room for room in (CHECKOUT / "app").iterdir() if room.name not in ("lab", "web")))
 
 
 def documented_codes() -> dict[str, str]:
     """code -> status."""
-    rows = re.findall(r"^\| `([a-z_.]+)` \| (\d{3}|-) \| .+ \| .+ \|$", (DOCS / "status-codes.md").read_text(), re.M)
+    rows = re.findall(r"^\| `([a-z_.]+)` \| (\d{3}) \| .+ \| .+ \|$", (DOCS / "status-codes.md").read_text(), re.M)
     assert len(rows) == len({code for code, _ in rows}), "a code stands there twice"
     return dict(rows)
 
@@ -40,7 +44,23 @@ def test_every_code_is_documented_and_every_documented_code_exists() -> None:
 def test_every_status_of_a_code_is_explained() -> None:
     text = (DOCS / "status-codes.md").read_text()
     explained = {status for row in re.findall(r"^\| ([\d, ]+) \|", text, re.M) for status in row.split(", ")}
-    assert set(documented_codes().values()) - {"-"} <= explained
+    assert set(documented_codes().values()) <= explained
+
+
+def test_statuses_are_those_that_answer() -> None:
+    """By the class that carries the code; of an operation's stored error only the code is left."""
+    classes = {
+        kind.code: errors.status_of(kind)
+        for kind in vars(domain).values()
+        if isinstance(kind, type) and issubclass(kind, domain.AppError) and kind.code not in _ABSTRACT
+    }
+    documented = documented_codes()
+    assert {code: documented[code] for code in classes} == {code: str(status) for code, status in classes.items()}
+    of_operations = codes_in(*(CHECKOUT / "app" / room for room in ("sagas", "operations", "pve")))
+    answered = {
+        code: str(errors.complete({"code": code})["status"]) for code in of_operations - {"operation.not_stuck"}
+    }
+    assert {code: documented[code] for code in answered} == answered
 
 
 @pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: str(path.relative_to(CHECKOUT)))
