@@ -1,0 +1,84 @@
+"""The HTTP face: the URL table, and the one function that puts the application together."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from threading import BoundedSemaphore
+from typing import TYPE_CHECKING
+
+from flask import Flask
+from flask.views import MethodView
+from werkzeug.middleware.proxy_fix import ProxyFix
+
+from app import current
+from app.api import auth, docs, errors, gate, health, json, limits, operations, spec, templates, tenants, users
+from app.api.conventions import WAITERS, blp
+from app.api.proxmox import cts, vms
+from app.config import Settings, configure_log
+
+if TYPE_CHECKING:
+    from app.services import Services
+
+#: Tag -> path below /api -> view. Whoever may call what is asked in the services.
+URLS: Mapping[str, Mapping[str, type[MethodView]]] = {
+    "auth": {
+        "/auth/login": auth.LogInView,
+        "/auth/refresh": auth.RefreshView,
+        "/auth/logout": auth.LogOutView,
+        "/auth/me": auth.MeView,
+        "/auth/change-password": auth.PasswordView,
+    },
+    "users": {
+        "/users": users.UsersView,
+        "/users/<user>": users.UserView,
+    },
+    "tenants": {
+        "/tenants": tenants.TenantsView,
+        "/tenants/<tenant>": tenants.TenantView,
+        "/tenants/<tenant>/members": tenants.MembersView,
+        "/tenants/<tenant>/members/<user>": tenants.MemberView,
+        "/tenants/<tenant>/quota": tenants.QuotaView,
+        "/tenants/<tenant>/usage": tenants.UsageView,
+    },
+    "vms": {f"/proxmox/vms{path}": view for path, view in vms.VIEWS.items()},
+    "cts": {f"/proxmox/cts{path}": view for path, view in cts.VIEWS.items()},
+    "templates": {
+        "/templates": templates.TemplatesView,
+        "/templates/<template>": templates.TemplateView,
+    },
+    "operations": {
+        "/operations": operations.OperationsView,
+        "/operations/<operation>": operations.OperationView,
+        "/operations/<operation>/cancel": operations.CancelView,
+        "/operations/<operation>/resolve": operations.ResolveView,
+    },
+    "health": {
+        "/health": health.HealthView,
+        "/ready": health.ReadyView,
+    },
+}
+
+for _tag, _views in URLS.items():
+    for _path, _view in _views.items():
+        blp.add_url_rule(_path, view_func=_view, tags=[_tag])
+
+
+def make_flask(settings: Settings, services: Services | None) -> Flask:
+    """The application. Without services it can only describe itself (`app.api.openapi`)."""
+    configure_log(settings.log_level)
+    app = Flask("app", static_folder=None)
+    app.json = json.Provider(app)
+    app.url_map.merge_slashes = False  # a redirect would break a browser's preflight
+    app.config["MAX_CONTENT_LENGTH"] = settings.max_body_bytes
+    app.extensions[current.SETTINGS] = settings
+    app.extensions[current.SERVICES] = services
+    app.extensions[WAITERS] = BoundedSemaphore(max(1, settings.web_threads * 3 // 4))
+    gate.configure_tokens(app, settings)
+    gate.install(app, settings, limits.limiter(settings))
+    errors.install(app)
+    spec.install(app, blp, list(URLS))
+    docs.install(app)
+    if settings.proxies:
+        hops = settings.proxies
+        app.wsgi_app = ProxyFix(app.wsgi_app, x_for=hops, x_proto=hops, x_host=hops)  # type: ignore[method-assign]
+    return app

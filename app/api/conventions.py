@@ -1,0 +1,254 @@
+"""What every route has in common, written once: strict arguments, pages, operations, Idempotency-Key and Prefer.
+
+A view parses, calls one service method and presents. `blp.accepted` presents an operation: 202 with its address, or
+with `Prefer: wait=N` its end. Each view that changes something is repeatable with an Idempotency-Key, whose row commits
+with the change itself.
+"""
+
+from __future__ import annotations
+
+import hmac
+import re
+from collections.abc import Callable, Collection, Iterator, Mapping
+from contextlib import contextmanager
+from functools import wraps
+from http import HTTPStatus
+from threading import BoundedSemaphore
+from typing import Any, NoReturn, TypeVar
+
+import flask_smorest
+import marshmallow
+import orjson
+from flask import Request, Response, current_app, request
+from flask.typing import ResponseReturnValue
+from flask.views import MethodView
+from webargs import core
+from webargs.flaskparser import FlaskParser
+
+from app import current
+from app.api import errors, json
+from app.api.schemas.fields import is_printable
+from app.api.schemas.lists import page_of
+from app.api.schemas.operations import OperationSchema
+from app.domain.access import IdempotencyKey
+from app.domain.errors import Invalid
+from app.domain.operations import FINAL_STATES, Operation, OperationState
+
+V = TypeVar("V", bound=Callable[..., Any])
+View = Callable[..., Any]
+
+WAITERS = "poolhouse-waiters"
+MUTATIONS = frozenset({"post", "put", "patch", "delete"})
+_PREFER_WAIT = re.compile(r"(?:^|[,;\s])wait\s*=\s*\"?([0-9]{1,6})\"?(?=$|[,;\s])", re.IGNORECASE | re.ASCII)
+
+IDEMPOTENCY_HEADER: Mapping[str, Any] = {
+    "in": "header", "name": "Idempotency-Key", "required": False,
+    "schema": {"type": "string", "minLength": 1, "maxLength": 128},
+    "description": "Repeat the request with the same key and body as often as you like: it happens once.",
+}  # fmt: skip
+PREFER_HEADER: Mapping[str, Any] = {
+    "in": "header", "name": "Prefer", "required": False, "schema": {"type": "string"},
+    "description": "`wait=N`: answer when the operation has ended, or after N seconds (at most 120).",
+}  # fmt: skip
+LOCATION: Mapping[str, Any] = {"Location": {"schema": {"type": "string"}, "description": "The operation's address."}}
+
+
+class Parser(FlaskParser):
+    """Takes what a schema declares and nothing else."""
+
+    DEFAULT_UNKNOWN_BY_LOCATION = {**FlaskParser.DEFAULT_UNKNOWN_BY_LOCATION, "query": marshmallow.RAISE}  # noqa: RUF012
+
+    def _raw_load_json(self, req: Request) -> Any:
+        return read_json(req) if req.get_data() else core.missing
+
+    def handle_error(
+        self, error: marshmallow.ValidationError, req: Request, schema: marshmallow.Schema, **_: Any
+    ) -> NoReturn:
+        """`error` has the messages of one location (the body, or the query) under its name."""
+        messages = error.messages_dict
+        (found,) = messages.values() if len(messages) == 1 else (messages,)
+        raise Invalid(_by_field(found))
+
+
+def read_json(req: Request) -> Any:
+    """Raises Malformed; stricter than Python's own reader, which takes NaN and any depth."""
+    try:
+        return orjson.loads(req.get_data())
+    except orjson.JSONDecodeError as error:
+        raise errors.Malformed("The body is not valid JSON.") from error
+
+
+def _by_field(messages: Any) -> dict[str, Any]:
+    """Messages with texts as keys, also for the entries of lists."""
+    if not isinstance(messages, Mapping):
+        return {"body": messages}
+    return {
+        "body" if field == "_schema" else str(field): _by_field(inner) if isinstance(inner, Mapping) else inner
+        for field, inner in messages.items()
+    }
+
+
+class Blueprint(flask_smorest.Blueprint):  # type: ignore[misc]
+    ARGUMENTS_PARSER = Parser()
+
+    def __init__(self, *args: Any, **more: Any) -> None:
+        super().__init__(*args, **more)
+        self._prepare_doc_cbks.append(self._prepare_conventions_doc)
+
+    def arguments(self, schema: type[marshmallow.Schema], **more: Any) -> Callable[[V], V]:
+        """What the view takes, as its next argument; `example` is one that works."""
+        decorate: Callable[[V], V] = super().arguments(schema, **more)
+        return decorate
+
+    def response(self, status_code: int, schema: Any = None, **more: Any) -> Callable[[V], V]:
+        """What the view gives. `once` names members that are shown to the first request only, never to a repeated
+        one: they are not stored."""
+        once = more.pop("once", ())
+        document: Callable[[View], View] = super().response(status_code, schema, **more)
+
+        def decorate(view: V) -> V:
+            return _repeatable(document(view), once)  # type: ignore[return-value]
+
+        return decorate
+
+    def accepted(self) -> Callable[[V], V]:
+        """The view gives an Operation."""
+        waited = super().response(HTTPStatus.OK, OperationSchema, description="With `Prefer: wait`: it has ended.")
+        begun = super().response(
+            HTTPStatus.ACCEPTED, OperationSchema, headers=LOCATION, description="Accepted; follow the operation."
+        )
+
+        def decorate(view: V) -> V:
+            follow = _repeatable(view)
+            follow._apidoc = waited(begun(view))._apidoc  # type: ignore[attr-defined]
+            follow._apidoc["is_operation"] = True  # type: ignore[attr-defined]
+            return follow  # type: ignore[return-value]
+
+        return decorate
+
+    def pages(self, item: type[marshmallow.Schema], query: type[marshmallow.Schema]) -> Callable[[V], V]:
+        """A list: the view takes what `query` makes and gives a Page, or a Response that is one already."""
+
+        def decorate(view: V) -> V:
+            listed = self.response(HTTPStatus.OK, page_of(item))(view)
+            return self.arguments(query, location="query")(listed)
+
+        return decorate
+
+    def _prepare_conventions_doc(
+        self, doc: dict[str, Any], doc_info: dict[str, Any], *, method: str, **_: Any
+    ) -> dict[str, Any]:
+        """The headers that every operation of its kind takes. Its refusals are written by `app.api.spec`."""
+        if method in MUTATIONS:
+            doc.setdefault("parameters", []).append(dict(IDEMPOTENCY_HEADER))
+        if doc_info.get("is_operation"):
+            doc.setdefault("parameters", []).append(dict(PREFER_HEADER))
+        return doc
+
+
+def takes(view: type[MethodView], method: str, location: str) -> bool:
+    """Whether a view's method declares arguments from a location."""
+    documented = getattr(getattr(view, method, None), "_apidoc", {})
+    return any(
+        isinstance(found, Mapping) and found["in"] == location
+        for found in documented.get("arguments", {}).get("parameters", [])
+    )
+
+
+# -- once
+
+
+def _repeatable(view: View, once: Collection[str] = ()) -> View:
+    @wraps(view)
+    def answer(*args: Any, **kwargs: Any) -> ResponseReturnValue:
+        key = _idempotency_key()
+        if key is None:
+            return _presented(view(*args, **kwargs))
+        with current.services.idempotency.begin(current.ctx, key) as claim:
+            stored = claim.replay
+            if stored is None:
+                found = view(*args, **kwargs)
+                if isinstance(found, Operation):
+                    claim.store(HTTPStatus.ACCEPTED, None, found.id)
+                else:
+                    claim.store(found.status_code, _without(found, once), None)
+        if stored is None:
+            return _presented(found)
+        if stored.operation is not None:
+            return _presented(current.services.operations.get(current.ctx, stored.operation))
+        if stored.body is None:
+            return Response(status=stored.status)
+        return json.answer(stored.body, stored.status)
+
+    return answer
+
+
+def _idempotency_key() -> IdempotencyKey | None:
+    key = request.headers.get("Idempotency-Key")
+    if key is None or request.method.lower() not in MUTATIONS:
+        return None
+    if not 1 <= len(key) <= 128 or not key.isascii() or not is_printable(key):
+        raise Invalid({"Idempotency-Key": ["must have 1 to 128 printable ASCII characters"]})
+    body = request.get_data()
+    parsed = orjson.dumps(read_json(request), option=orjson.OPT_SORT_KEYS) if body else b""
+    told = b"\n".join([request.method.encode(), request.full_path.encode(), parsed])
+    # keyed, because a body may hold a password and the digest is stored
+    return IdempotencyKey(key, hmac.digest(current.settings.secret_key, told, "sha256").hex())
+
+
+def _without(answer: Response, once: Collection[str]) -> Mapping[str, Any] | None:
+    if not answer.get_data():
+        return None
+    body: dict[str, Any] = orjson.loads(answer.get_data())
+    return {name: value for name, value in body.items() if name not in once}
+
+
+# -- operations
+
+
+def _presented(answer: Any) -> ResponseReturnValue:
+    return _followed(answer) if isinstance(answer, Operation) else answer
+
+
+def _followed(operation: Operation) -> Response:
+    """202 with the operation; where the caller wished to wait for it, its end."""
+    seconds = _wait_wished()
+    if seconds is not None and operation.state not in FINAL_STATES:
+        with _waiting() as may_wait:
+            if may_wait:
+                operation = current.services.operations.wait(operation.id, seconds)
+    if seconds is None or operation.state not in FINAL_STATES:
+        answer = _document(operation, HTTPStatus.ACCEPTED)
+    elif operation.state == OperationState.SUCCEEDED:
+        answer = _document(operation, HTTPStatus.OK)
+    else:
+        answer = errors.of_operation(operation.error or {"code": f"operation.{operation.state}"})
+    answer.headers["Location"] = f"/api/operations/{operation.id}"
+    if seconds is not None:
+        answer.headers["Preference-Applied"] = f"wait={seconds}"
+    return answer
+
+
+def _document(operation: Operation, status: int) -> Response:
+    return json.answer(OperationSchema().dump(operation), status)
+
+
+def _wait_wished() -> int | None:
+    """RFC 7240: a preference that is not understood is none."""
+    found = _PREFER_WAIT.search(", ".join(request.headers.getlist("Prefer")))
+    return min(int(found[1]), current.settings.prefer_wait_max) if found else None
+
+
+@contextmanager
+def _waiting() -> Iterator[bool]:
+    """Not all threads of a process may wait at once: reads and log-ins need some. False where no place is left."""
+    places: BoundedSemaphore = current_app.extensions[WAITERS]
+    taken = places.acquire(blocking=False)
+    try:
+        yield taken
+    finally:
+        if taken:
+            places.release()
+
+
+blp = Blueprint("api", __name__, url_prefix="/api")

@@ -1,0 +1,117 @@
+"""What can be done to a guest of either kind; `vms` and `cts` say of which."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, ClassVar
+
+import orjson
+from flask import Response, request
+from flask.views import MethodView
+
+from app import current
+from app.api import json
+from app.api.conventions import blp
+from app.api.schemas.guests import (
+    DeleteQuerySchema,
+    GuestConfigSchema,
+    GuestQuerySchema,
+    GuestSchema,
+    GuestStatusSchema,
+    Stop,
+    StopSchema,
+)
+from app.api.schemas.lists import Listing
+from app.domain.guests import GuestFilter, GuestKind
+from app.domain.operations import Operation
+
+
+class GuestsView(MethodView):
+    kind: ClassVar[GuestKind]
+
+    @blp.pages(GuestSchema, GuestQuerySchema)
+    def get(self, listing: Listing[GuestFilter]) -> Response:
+        """List guests, from the inventory: costs PVE nothing"""
+        page = current.services.guests.list(current.ctx, self.kind, listing.wanted, listing.page)
+        # the documents are ready: marshmallow describes them, and does not carry them
+        tail = b'],"count":%d,"next":%b}' % (page.count, orjson.dumps(page.next))
+        return Response(b'{"data":[' + b",".join(page.data) + tail, mimetype="application/json")
+
+
+class GuestView(MethodView):
+    kind: ClassVar[GuestKind]
+
+    @blp.response(200, GuestSchema)
+    def get(self, guest: str) -> Response:
+        """Show a guest, by id or vmid"""
+        return json.answer(current.services.guests.get(current.ctx, self.kind, guest))
+
+    @blp.arguments(DeleteQuerySchema, location="query")
+    @blp.accepted()
+    def delete(self, query: dict[str, bool], guest: str) -> Operation:
+        """Delete a guest; a running one needs `force=true`"""
+        return current.services.guests.delete(current.ctx, self.kind, guest, **query)
+
+
+class StatusView(MethodView):
+    kind: ClassVar[GuestKind]
+
+    @blp.response(200, GuestStatusSchema)
+    def get(self, guest: str) -> Response:
+        """Show a guest with what PVE tells about it now"""
+        return json.answer(current.services.guests.status(current.ctx, self.kind, guest))
+
+
+class ConfigView(MethodView):
+    kind: ClassVar[GuestKind]
+
+    @blp.response(200, GuestConfigSchema, headers={"ETag": {"schema": {"type": "string"}}})
+    def get(self, guest: str) -> Response:
+        """Show a guest's configuration in PVE"""
+        config, digest = current.services.guests.config(current.ctx, self.kind, guest)
+        answer = json.answer(config)
+        answer.set_etag(digest)
+        answer.make_conditional(request)
+        return answer
+
+
+class StartView(MethodView):
+    kind: ClassVar[GuestKind]
+
+    @blp.accepted()
+    def post(self, guest: str) -> Operation:
+        """Start a guest"""
+        return current.services.guests.start(current.ctx, self.kind, guest)
+
+
+class StopView(MethodView):
+    kind: ClassVar[GuestKind]
+
+    @blp.arguments(StopSchema, required=False, example={"force": False, "timeout": 60})
+    @blp.accepted()
+    def post(self, stop: Stop, guest: str) -> Operation:
+        """Shut a guest down; with `force` cut its power"""
+        return current.services.guests.stop(current.ctx, self.kind, guest, force=stop.force, timeout=stop.timeout)
+
+
+class RebootView(MethodView):
+    kind: ClassVar[GuestKind]
+
+    @blp.accepted()
+    def post(self, guest: str) -> Operation:
+        """Reboot a guest"""
+        return current.services.guests.reboot(current.ctx, self.kind, guest)
+
+
+def views(kind: GuestKind, collection: type[MethodView]) -> Mapping[str, Any]:
+    """Path below the kind's own -> view of that kind."""
+    of_kind = {
+        "/<guest>": GuestView,
+        "/<guest>/status": StatusView,
+        "/<guest>/config": ConfigView,
+        "/<guest>/start": StartView,
+        "/<guest>/stop": StopView,
+        "/<guest>/reboot": RebootView,
+    }
+    made = {path: type(f"{kind.upper()}{view.__name__}", (view,), {"kind": kind}) for path, view in of_kind.items()}
+    return {"": collection, **made}

@@ -1,0 +1,271 @@
+"""Guests of both kinds: what is asked for, what they are, how they are listed."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import dataclasses
+import ipaddress
+from typing import Any, ClassVar
+
+from marshmallow import ValidationError, fields, post_load, validate, validates_schema
+
+from app.api.schemas.fields import (
+    Flag,
+    Named,
+    QueryFlag,
+    Rate,
+    Schema,
+    Secret,
+    Several,
+    Text,
+    Vmid,
+    Whole,
+    is_printable,
+)
+from app.api.schemas.lists import PageQuerySchema, sort_by
+from app.domain.errors import Invalid
+from app.domain.guests import CloudInit, ContainerSpec, GuestFilter, GuestState, Network, Placement, VmSpec
+from app.domain.identifiers import BridgeName, GuestName, NodeName, PoolId, StorageId, Tag, Volid
+
+_MIB_MOST = 16_777_216  # 16 TiB
+_CORES_MOST = 512
+_DISK_GB_MOST = 131_072  # 128 TiB
+
+_KEY_TYPES = frozenset(
+    {
+        "ssh-rsa", "ssh-ed25519", "ecdsa-sha2-nistp256", "ecdsa-sha2-nistp384", "ecdsa-sha2-nistp521",
+        "sk-ssh-ed25519@openssh.com", "sk-ecdsa-sha2-nistp256@openssh.com",
+    }
+)  # fmt: skip
+
+
+# -- networks and keys
+
+
+def _address(text: str) -> None:
+    if text == "dhcp":
+        return
+    try:
+        if "/" not in text:
+            raise ValueError
+        ipaddress.ip_interface(text)
+    except ValueError:
+        raise ValidationError("must be dhcp or an address with its prefix, as 192.0.2.10/24") from None
+
+
+def _single_address(text: str) -> None:
+    try:
+        ipaddress.ip_address(text)
+    except ValueError:
+        raise ValidationError("must be an IP address") from None
+
+
+def _ssh_key(text: str) -> None:
+    """One public key as it stands in authorized_keys, without options (sshd(8), AUTHORIZED_KEYS FILE FORMAT)."""
+    words = text.split(" ", 2)
+    if len(words) < 2 or words[0] not in _KEY_TYPES or not is_printable(text):
+        raise ValidationError("must be a public key as `ssh-ed25519 AAAA... comment`")
+    try:
+        blob = base64.b64decode(words[1], validate=True)
+    except binascii.Error:
+        raise ValidationError("must have its key in base64") from None
+    kind = words[0].encode()
+    if len(blob) < 32 or blob[: 4 + len(kind)] != len(kind).to_bytes(4, "big") + kind:
+        raise ValidationError("must have a key of the type that it names")
+
+
+def _check_gateway(data: dict[str, Any]) -> None:
+    """A gateway belongs to a fixed address of the same family."""
+    gateway, address = data.get("gw"), data.get("ip", "dhcp")
+    if gateway is None:
+        return
+    if address is None or address == "dhcp":
+        raise ValidationError("needs a fixed ip", "gw")
+    if ipaddress.ip_address(gateway).version != ipaddress.ip_interface(address).version:
+        raise ValidationError("must be of the same family as ip", "gw")
+
+
+class NetworkSchema(Schema):
+    makes = Network
+
+    bridge = Named(BridgeName, metadata={"description": "The tenant's first bridge if left out."})
+    ip = Text(most=64, validate=_address, metadata={"description": "`dhcp` or an address with its prefix."})
+    gw = Text(most=64, validate=_single_address)
+    vlan = Whole(1, 4094)
+    rate = Rate(10_240, metadata={"description": "MB/s."})
+
+    @validates_schema
+    def check_gateway(self, data: dict[str, Any], **_: Any) -> None:
+        _check_gateway(data)
+
+
+def _ssh_keys() -> Several:
+    return Several(Text(least=1, most=8192, validate=_ssh_key), most=64)
+
+
+class CloudInitSchema(Schema):
+    makes = CloudInit
+
+    user = Text(least=1, most=32, validate=validate.Regexp(r"^[a-z_][a-z0-9_-]*\Z", error="must be a Linux user name"))
+    password = Secret(least=5, most=128)
+    ssh_keys = _ssh_keys()
+    ip = Text(most=64, validate=_address)
+    gw = Text(most=64, validate=_single_address)
+    nameserver = Text(most=64, validate=_single_address)
+
+    @validates_schema
+    def check_gateway(self, data: dict[str, Any], **_: Any) -> None:
+        _check_gateway(data)
+
+
+# -- creation
+
+
+class GuestCreateSchema(Schema):
+    name = Named(GuestName, required=True, metadata={"description": "A DNS name."})
+    cores = Whole(1, _CORES_MOST)
+    memory = Whole(16, _MIB_MOST, metadata={"description": "MiB."})
+    disk_gb = Whole(1, _DISK_GB_MOST, metadata={"description": "GiB."})
+    storage = Named(StorageId, metadata={"description": "Chosen by room if left out."})
+    net = fields.Nested(NetworkSchema)
+    tags = Several(Named(Tag), most=32)
+    start = Flag(metadata={"description": "Start it when it is made."})
+    tenant = Text(least=1, most=64, metadata={"description": "Id or name; needed where you are in several."})
+    poolid = Named(PoolId, metadata={"description": "The tenant by its pool."})
+    vmid = Vmid(metadata={"description": "A free one of the configured range if left out."})
+
+    @post_load
+    def make(self, data: dict[str, Any], **_: Any) -> Any:
+        placement = Placement(**{name: data.pop(name, None) for name in ("tenant", "poolid", "vmid")})
+        makes = type(self).makes
+        assert makes is not None
+        return makes(**data, placement=placement)
+
+
+class ContainerCreateSchema(GuestCreateSchema):
+    makes = ContainerSpec
+
+    template = Text(
+        least=1, most=255, required=True, metadata={"description": "Of the catalog (id or name), or a volid."}
+    )
+    swap = Whole(0, _MIB_MOST, metadata={"description": "MiB."})
+    ssh_keys = _ssh_keys()
+    password = Secret(least=5, most=128, metadata={"description": "Of root."})
+    nesting = Flag()
+    unprivileged = Flag(metadata={"description": "Every container is unprivileged; false is refused."})
+
+    @post_load
+    def make(self, data: dict[str, Any], **more: Any) -> Any:
+        if not data.pop("unprivileged", True):
+            raise Invalid(
+                {"unprivileged": ["every container is unprivileged"]}, code="policy.unprivileged_only",
+                remedy="Leave `unprivileged` out, or set it to true.",
+            )  # fmt: skip
+        return super().make(data, **more)
+
+
+class VmCreateSchema(GuestCreateSchema):
+    makes = VmSpec
+
+    iso = Named(Volid, metadata={"description": "Boot from this image on a granted storage."})
+    template = Text(least=1, most=64, metadata={"description": "Clone this template of the catalog: id or name."})
+    cloud_init = fields.Nested(CloudInitSchema)
+
+    @validates_schema
+    def check_medium(self, data: dict[str, Any], **_: Any) -> None:
+        if "iso" in data and "template" in data:
+            raise ValidationError("iso and template exclude each other", "iso")
+
+
+# -- what a guest is
+
+
+class GuestSchema(Schema):
+    id = fields.String(required=True)
+    vmid = fields.Integer(required=True)
+    kind = fields.String(required=True, validate=validate.OneOf(["vm", "ct"]))
+    name = fields.String(required=True)
+    tenant = fields.String(required=True)
+    poolid = fields.String(required=True)
+    cluster = fields.String(required=True)
+    node = fields.String(required=True)
+    state = fields.String(required=True, validate=validate.OneOf([state.value for state in GuestState]))
+    cores = fields.Integer(required=True)
+    memory = fields.Integer(required=True, metadata={"description": "MiB."})
+    disk_gb = fields.Integer(required=True, metadata={"description": "GiB."})
+    template = fields.Boolean(required=True, metadata={"description": "Whether it is a template."})
+    made_from = fields.String(required=True, allow_none=True)
+    tags = fields.List(fields.String(), required=True)
+    addresses = fields.List(fields.String(), required=True)
+    unprivileged = fields.Boolean(required=True, allow_none=True)
+    locked = fields.Boolean(required=True)
+    created_at = fields.AwareDateTime(required=True)
+    observed_at = fields.AwareDateTime(required=True, allow_none=True)
+
+
+class LiveSchema(Schema):
+    """What PVE tells now: memory, disk and traffic in bytes, `cpu` a share of `cpus`, `uptime` in seconds."""
+
+    status = fields.String(required=True)
+    uptime = fields.Integer(required=True)
+    cpus = fields.Float(required=True)
+    cpu = fields.Float(required=True)
+    memory = fields.Integer(required=True)
+    memory_max = fields.Integer(required=True)
+    disk = fields.Integer(required=True)
+    disk_max = fields.Integer(required=True)
+    net_in = fields.Integer(required=True)
+    net_out = fields.Integer(required=True)
+    addresses = fields.List(fields.String(), required=True)
+
+
+class GuestStatusSchema(GuestSchema):
+    """The guest, and what PVE tells about it now; null while it is being made."""
+
+    live = fields.Nested(LiveSchema, required=True, allow_none=True)
+
+
+class GuestConfigSchema(Schema):
+    """PVE's configuration; `digest` is also the ETag."""
+
+    data = fields.Dict(required=True)
+    digest = fields.String(required=True)
+
+
+# -- what is asked of lists and actions
+
+
+class GuestQuerySchema(PageQuerySchema):
+    filters: ClassVar[Any] = GuestFilter
+
+    sort = sort_by("created_at", "name", "vmid", "state", "cores", "memory")
+    poolid = Named(PoolId)
+    tenant = Text(least=1, most=64, metadata={"description": "Id or name."})
+    node = Named(NodeName)
+    status = Text(validate=validate.OneOf([state.value for state in GuestState]))
+    name = Text(least=1, most=63, metadata={"description": "A part of the name."})
+    tag = Named(Tag)
+    template = Text(validate=validate.OneOf(["true", "false", "1", "0"]))
+
+
+@dataclasses.dataclass(frozen=True)
+class Stop:
+    force: bool
+    timeout: int
+
+
+class StopSchema(Schema):
+    makes = Stop
+
+    force = Flag(load_default=False, metadata={"description": "Cut the power."})
+    timeout = Whole(1, 600, load_default=60, metadata={"description": "Seconds to shut down in."})
+
+
+class DeleteQuerySchema(Schema):
+    purge = QueryFlag(load_default=False, metadata={"description": "Remove its backups and job entries, too."})
+    force = QueryFlag(load_default=False, metadata={"description": "Stop it first if it runs."})
+
+
+class CascadeSchema(Schema):
+    cascade = QueryFlag(load_default=False, metadata={"description": "Delete the tenant's guests, too."})

@@ -1,0 +1,105 @@
+"""Tenants, their members, limits and use."""
+
+from __future__ import annotations
+
+import unicodedata
+from typing import Any
+
+from marshmallow import ValidationError, fields
+
+from app.api.schemas.fields import Choice, Flag, Named, PublicId, Schema, Several, Text, Whole, is_uuid
+from app.api.schemas.lists import PageQuerySchema, sort_by
+from app.domain.access import TenantRole
+from app.domain.identifiers import BridgeName, StorageId
+from app.domain.quota import Dimension
+from app.domain.tenants import TenantChanges, TenantSpec
+
+_LARGEST_LIMIT = 1_000_000_000
+
+QuotaSchema = Schema.from_dict(
+    {dimension.value: Whole(0, _LARGEST_LIMIT, allow_none=True) for dimension in Dimension}, name="QuotaSchema"
+)
+"""Limits by dimension; null is unlimited."""
+
+
+def _tenant_name(name: str) -> None:
+    """A name also stands in URLs: it must not look like a path or like an id."""
+    normal = unicodedata.normalize("NFKC", name).strip()
+    if not normal:
+        raise ValidationError("must not be blank")
+    if "/" in normal or normal in (".", "..") or is_uuid(normal):
+        raise ValidationError("must not have a slash or look like an id")
+
+
+class TenantCreateSchema(Schema):
+    makes = TenantSpec
+
+    name = Text(least=1, most=64, required=True, validate=_tenant_name)
+    comment = Text(most=255)
+    cluster = Text(least=1, most=64, metadata={"description": "The default cluster if left out."})
+    storages = Several(Named(StorageId), most=100, metadata={"description": "All of the cluster if left out."})
+    bridges = Several(Named(BridgeName), most=100, metadata={"description": "`vmbr0` if left out."})
+    quota = fields.Nested(QuotaSchema, metadata={"description": "Dimensions not named are unlimited."})
+
+
+class TenantUpdateSchema(Schema):
+    makes = TenantChanges
+
+    comment = Text(most=255)
+    suspended = Flag()
+
+
+class TenantSchema(Schema):
+    id = fields.String(required=True)
+    name = fields.String(required=True)
+    poolid = fields.String(required=True)
+    pve_user = fields.String(required=True)
+    cluster = fields.String(required=True)
+    state = fields.String(required=True)
+    suspended = fields.Boolean(required=True)
+    comment = fields.String(required=True)
+    quota = fields.Dict(fields.String(), fields.Integer(allow_none=True), required=True)
+    usage = fields.Dict(fields.String(), fields.Integer(), required=True)
+    storages = fields.List(fields.String(), required=True)
+    bridges = fields.List(fields.String(), required=True)
+    created_at = fields.AwareDateTime(required=True)
+
+
+class TenantQuerySchema(PageQuerySchema):
+    sort = sort_by("name", "created_at")
+
+
+class MemberSchema(Schema):
+    user = fields.String(required=True)
+    username = fields.String(required=True)
+    role = fields.String(required=True)
+
+
+class MemberAddSchema(Schema):
+    username = Text(least=1, most=256, required=True)
+    role = Choice(TenantRole, required=True)
+
+
+class MemberQuerySchema(PageQuerySchema):
+    sort = sort_by("username", "role", "created_at")
+
+
+class WhoseQuotaSchema(Schema):
+    user = PublicId(load_default=None, metadata={"description": "Limit this member's share instead of the tenant."})
+
+
+class UserUsageSchema(Schema):
+    user = fields.String(required=True)
+    username = fields.String(required=True)
+    allocated = fields.Dict(fields.String(), fields.Integer(), required=True)
+
+
+class UsageSchema(Schema):
+    quota = fields.Dict(fields.String(), fields.Integer(allow_none=True), required=True)
+    allocated = fields.Dict(fields.String(), fields.Integer(), required=True)
+    running = fields.Dict(fields.String(), fields.Integer(), required=True)
+    users = fields.List(fields.Nested(UserUsageSchema), required=True)
+
+
+def limits(quota: dict[str, Any]) -> dict[Dimension, int | None]:
+    return {Dimension(name): amount for name, amount in quota.items()}

@@ -1,0 +1,124 @@
+"""The OpenAPI 3.1 document: generated from the views and schemas, the same on every machine."""
+
+from __future__ import annotations
+
+import functools
+import re
+from collections.abc import Sequence
+from http import HTTPStatus
+from typing import Any
+
+import flask_smorest
+import orjson
+from flask import Flask
+
+from app import __version__
+from app.api import errors
+from app.api.conventions import MUTATIONS, Blueprint
+from app.api.gate import PUBLIC
+from app.api.schemas.operations import ProblemSchema
+
+_DOCUMENT = "poolhouse-openapi"
+_TAGS = {
+    "auth": "Log in, refresh, log out",
+    "users": "Users of the house (administrators)",
+    "tenants": "Tenants with members, limits and use",
+    "vms": "Virtual machines on Proxmox VE",
+    "cts": "Containers on Proxmox VE, always unprivileged",
+    "templates": "The catalog of what may be deployed",
+    "operations": "Long work: followed, cancelled, resolved",
+    "health": "Whether it lives and can be used",
+}
+_DESCRIPTION = (
+    "Multi-tenant provisioning of virtual machines and containers. Log in at `/api/auth/login`, then send "
+    "`Authorization: Bearer <access_token>`. What takes longer answers 202 with an operation, or with "
+    "`Prefer: wait=N` its end. Errors are `application/problem+json` with a stable `code`."
+)
+_REFUSALS = {
+    400: "The request is not well-formed",
+    401: "Not logged in, or no longer",
+    403: "Seen, but not allowed: role, quota or policy",
+    404: "Not there, or not the caller's",
+    409: "Busy, taken, or in the wrong state",
+    413: "The body is too large",
+    415: "The body is not JSON",
+    422: "A value is wrong; `errors` names each field",
+    429: "Too many requests; `Retry-After` says when to come back",
+    502: "Proxmox VE refused, or its task failed",
+    503: "The database or Proxmox VE is away",
+    504: "Proxmox VE did not answer in time",
+    507: "No node or storage has the room",
+}
+
+
+class Api(flask_smorest.Api):  # type: ignore[misc]
+    ERROR_SCHEMA = ProblemSchema
+
+    def _register_error_handlers(self) -> None:
+        """Errors are `app.api.errors`' business alone."""
+
+
+def install(app: Flask, blueprint: Blueprint, tags: Sequence[str]) -> None:
+    app.config.update(API_TITLE="Poolhouse", API_VERSION=__version__, OPENAPI_VERSION="3.1.0")
+    description = {"description": _DESCRIPTION, "license": {"name": "Apache-2.0", "identifier": "Apache-2.0"}}
+    api = Api(app, spec_kwargs={"info": description})
+    api.register_blueprint(blueprint)
+    app.extensions[_DOCUMENT] = functools.cache(lambda: _finished(api.spec.to_dict(), tags))
+
+
+def document(app: Flask) -> dict[str, Any]:
+    """The document as JSON values, in a fixed order."""
+    found: dict[str, Any] = app.extensions[_DOCUMENT]()
+    return found
+
+
+def render(app: Flask) -> str:
+    """The same as text that only changes where the API does."""
+    return orjson.dumps(document(app), option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE).decode()
+
+
+def _finished(spec: dict[str, Any], tags: Sequence[str]) -> dict[str, Any]:
+    for path, item in spec["paths"].items():
+        for method, operation in item.items():
+            if method in MUTATIONS | {"get"}:
+                _finish(path, method, operation, item.get("parameters", []))
+    components = spec["components"]
+    components["responses"] = {f"Problem{status}": _refusal(status) for status in _REFUSALS}
+    components["securitySchemes"] = {"bearer": {"type": "http", "scheme": "bearer", "bearerFormat": "JWT"}}
+    components["schemas"].pop("PaginationMetadata", None)
+    components["schemas"] = dict(sorted(components["schemas"].items()))
+    spec["security"] = [{"bearer": []}]
+    spec["tags"] = [{"name": tag, "description": _TAGS[tag]} for tag in tags]
+    ordered: dict[str, Any] = orjson.loads(orjson.dumps(spec, option=orjson.OPT_NON_STR_KEYS))
+    return {"openapi": ordered.pop("openapi"), "info": ordered.pop("info"), **dict(sorted(ordered.items()))}
+
+
+def _finish(path: str, method: str, operation: dict[str, Any], parameters: Sequence[dict[str, Any]]) -> None:
+    """A name for generators of clients, the refusals, and for public routes that they need no log-in."""
+    operation["operationId"] = "_".join([method, *re.findall(r"[a-z]+", path.removeprefix("/api"))])
+    is_public = path in PUBLIC
+    if is_public:
+        operation["security"] = []
+    refusals = {400, 422, 429} | (set() if is_public else {401, 403})
+    if parameters or "/proxmox/" in path or path == "/api/operations":
+        refusals.add(404)
+    if method in MUTATIONS:
+        refusals |= {409, 413, 415}
+    if path == "/api/auth/login" or path == "/api/auth/refresh":
+        refusals |= {401, 403}
+    if "/proxmox/" in path or "202" in operation["responses"]:
+        refusals |= {502, 503, 504, 507}
+    answers = {str(status): given for status, given in operation["responses"].items() if str(status) < "400"}
+    for status, given in answers.items():
+        if "description" in given and given["description"] in {known.phrase for known in HTTPStatus}:
+            given["description"] = {"200": "Done", "201": "Created", "202": "Accepted", "204": "Done"}[status]
+    operation["responses"] = answers | {
+        str(status): {"$ref": f"#/components/responses/Problem{status}"} for status in sorted(refusals)
+    }
+    if path == "/api/ready":
+        operation["responses"]["503"] = answers["200"] | {"description": "A part cannot be used"}
+
+
+def _refusal(status: int) -> dict[str, Any]:
+    schema = {"$ref": "#/components/schemas/Problem"}
+    return {"description": _REFUSALS[status], "content": {errors.CONTENT_TYPE: {"schema": schema}}}
