@@ -16,12 +16,12 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy import event
 from sqlalchemy.engine import Connection, Dialect, Engine
-from sqlalchemy.exc import IntegrityError, InterfaceError, OperationalError
+from sqlalchemy.exc import DataError, IntegrityError, InterfaceError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.orm import Session
 from sqlalchemy.types import TypeDecorator
 
-from app.domain.errors import Conflict, Unavailable
+from app.domain.errors import Conflict, Invalid, Unavailable
 
 Tx = Session
 
@@ -43,12 +43,14 @@ class Moment(TypeDecorator[datetime]):
         return value.astimezone(UTC) if value is not None else None
 
     def process_result_value(self, value: datetime | None, dialect: Dialect) -> datetime | None:
-        return value.replace(tzinfo=UTC) if value is not None and value.tzinfo is None else value
+        if value is None:
+            return None
+        return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
 
 
 class Database:
     """One database, SQLite or PostgreSQL. Raises `Unavailable` where it cannot be reached, `Conflict` where a
-    unique constraint decides a race."""
+    unique constraint decides a race, `Invalid` for a text that no database takes (PostgreSQL: one with a NUL)."""
 
     def __init__(self, url: str, *, pool_size: int = 20) -> None:
         self.url = url
@@ -97,6 +99,8 @@ class Database:
                 yield tx
         except IntegrityError as error:
             raise _conflict(error) from error
+        except DataError as error:
+            raise Invalid({}, "A value cannot be stored or looked for.", log=str(error.orig)) from error
         except (OperationalError, InterfaceError, PoolTimeout) as error:
             raise Unavailable(
                 "The database cannot be used at the moment.",
