@@ -41,6 +41,11 @@ def get(tx: Tx, cluster: str) -> Cluster:
     return tx.get_one(Cluster, cluster)
 
 
+def lock(tx: Tx, cluster: str) -> None:
+    """One decision about the cluster's numbers at a time, until the transaction ends; references to it go on."""
+    tx.execute(sa.select(Cluster.id).where(Cluster.id == cluster).with_for_update(key_share=True))
+
+
 def nodes(tx: Tx, cluster: str) -> Sequence[Node]:
     return tx.scalars(sa.select(Node).where(Node.cluster_id == cluster).order_by(Node.name)).all()
 
@@ -59,7 +64,7 @@ def volume_nodes(tx: Tx, cluster: str, volid: str, content: str) -> set[str]:
 
 
 def seen_guest(tx: Tx, cluster: str, vmid: int) -> InventoryGuest | None:
-    return tx.get(InventoryGuest, (cluster, vmid))
+    return tx.get(InventoryGuest, {"cluster_id": cluster, "vmid": vmid})
 
 
 def seen_vmids(tx: Tx, cluster: str) -> set[int]:

@@ -10,7 +10,7 @@ from uuid import UUID
 import orjson
 import sqlalchemy as sa
 
-from app.db import paging
+from app.db import clusters, paging
 from app.db.models import Cluster, Guest, InventoryGuest, VmidClaim
 from app.db.session import Tx, now
 from app.domain.access import TenantScope
@@ -60,10 +60,11 @@ def remove(tx: Tx, guest: str, *, rest: timedelta) -> None:
 
 
 def claim_vmid(tx: Tx, cluster: str, guest: str, span: range, wanted: VmId | None) -> VmId:
-    """A number nobody has: not ours, not resting, not seen in the cluster. The primary key decides a race.
+    """A number nobody has: not ours, not resting, not seen in the cluster. Claims of one cluster are made in turn.
 
     Raises Conflict where the wanted one is taken, CapacityExceeded where the span is used up.
     """
+    clusters.lock(tx, cluster)
     tx.execute(sa.delete(VmidClaim).where(VmidClaim.cluster_id == cluster, VmidClaim.free_at < now()))
     if wanted is not None:
         if not _is_free(tx, cluster, wanted):
@@ -77,7 +78,10 @@ def claim_vmid(tx: Tx, cluster: str, guest: str, span: range, wanted: VmId | Non
 
 
 def _is_free(tx: Tx, cluster: str, vmid: int) -> bool:
-    return tx.get(VmidClaim, (cluster, vmid)) is None and tx.get(InventoryGuest, (cluster, vmid)) is None
+    return (
+        tx.get(VmidClaim, {"cluster_id": cluster, "vmid": vmid}) is None
+        and clusters.seen_guest(tx, cluster, vmid) is None
+    )
 
 
 def _first_free(tx: Tx, cluster: str, span: range) -> VmId:
