@@ -1,0 +1,1 @@
+"""Who may do what on the lab: realms, users, groups, roles, ACLs, tokens, tickets."""
