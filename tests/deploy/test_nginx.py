@@ -65,7 +65,7 @@ def test_no_web_process_is_a_problem_that_a_front_end_can_read(orphaned_url: str
     """L101; without CORS headers a browser would hide status and text."""
     headers = {"Origin": FRONT_END, "X-Request-ID": "abc-1"}
     answer = requests.get(f"{orphaned_url}/api/me", headers=headers, timeout=10)
-    problem = _assert_problem(answer, 502, "service.restarting")
+    problem = _assert_problem(answer, 502, "service.unreachable")
     assert problem["request_id"] == "abc-1"
     assert answer.headers["X-Request-ID"] == "abc-1"
     assert answer.headers["Retry-After"] == "5"
