@@ -18,7 +18,7 @@ from app.domain.identifiers import PoolId, TokenId
 from app.operations import Engine
 from app.operations.worker import LEASE, Chore, Queue, Worker
 from app.operations.worker import migrate as migrate_engine
-from app.pve import ApiToken, Endpoint, Pve, PveConnections
+from app.pve import ApiToken, Endpoint, PveConnections, first_token
 from app.sagas import REGISTRY
 from app.sagas.credentials import Credentials
 from app.sagas.tasks import PveTasks
@@ -131,9 +131,8 @@ def seed_development(settings: Settings, lab_url: str, lab_password: str, ca_fil
     try:
         with house.db.read() as tx:
             known = bool(clusters.every(tx))
-        ca_pem = Path(ca_file).read_text()
         if not known:
-            _register_lab(house, lab_url, lab_password, ca_pem)
+            _register_lab(house, lab_url, lab_password, ca_file)
         Inventory(house.db, house.credentials).refresh()
         Inventory(house.db, house.credentials).refresh_media()
         return SeedResult(house.services.auth.ensure_first_admin(settings.admin_password))
@@ -150,11 +149,11 @@ def register_cluster(house: House, cluster: Cluster, secret: str) -> None:
         tx.add(cluster)
 
 
-def _register_lab(house: House, url: str, password: str, ca_pem: str) -> None:
+def _register_lab(house: House, url: str, password: str, ca_file: str) -> None:
     token_id = TokenId("root@pam!poolhouse")
-    secret = Pve.make_token(Endpoint(url=url, ca_pem=ca_pem), "root@pam", password, token_id.name)
+    secret = first_token.make(url, ca_file, password, token_id)
     cluster = Cluster(
-        id=str(uuid.uuid4()), name="lab", url=url, ca_pem=ca_pem, fingerprint=None, token_id=token_id, is_default=True
+        id=str(uuid.uuid4()), name="lab", url=url, ca_pem=Path(ca_file).read_text(), fingerprint=None, token_id=token_id, is_default=True
     )
     register_cluster(house, cluster, secret)
     with house.db.begin() as tx:
