@@ -18,7 +18,7 @@ from app.domain.identifiers import PoolId, TokenId
 from app.operations import Engine
 from app.operations.worker import LEASE, Chore, Queue, Worker
 from app.operations.worker import migrate as migrate_engine
-from app.pve import ApiToken, Endpoint, PveConnections, first_token
+from app.pve import ApiToken, Endpoint, Pve, PveConnections
 from app.sagas import REGISTRY
 from app.sagas.credentials import Credentials
 from app.sagas.tasks import PveTasks
@@ -151,9 +151,10 @@ def register_cluster(house: House, cluster: Cluster, secret: str) -> None:
 
 def _register_lab(house: House, url: str, password: str, ca_file: str) -> None:
     token_id = TokenId("root@pam!poolhouse")
-    secret = first_token.make(url, ca_file, password, token_id)
+    ca_pem = Path(ca_file).read_text()
+    secret = Pve.make_token(Endpoint(url=url, ca_pem=ca_pem), token_id.user, password, token_id.name)
     cluster = Cluster(
-        id=str(uuid.uuid4()), name="lab", url=url, ca_pem=Path(ca_file).read_text(), fingerprint=None, token_id=token_id, is_default=True
+        id=str(uuid.uuid4()), name="lab", url=url, ca_pem=ca_pem, fingerprint=None, token_id=token_id, is_default=True
     )
     register_cluster(house, cluster, secret)
     with house.db.begin() as tx:
