@@ -107,7 +107,8 @@ class Blueprint(flask_smorest.Blueprint):  # type: ignore[misc]
         document: Callable[[View], View] = super().response(status_code, schema, **more)
 
         def decorate(view: V) -> V:
-            return _repeatable(document(view), once)  # type: ignore[return-value]
+            shown = _silent(view) if status_code == HTTPStatus.NO_CONTENT else view
+            return _repeatable(document(shown), once)  # type: ignore[return-value]
 
         return decorate
 
@@ -155,6 +156,21 @@ def takes(view: type[MethodView], method: str, location: str) -> bool:
     )
 
 
+def _silent(view: View) -> View:
+    @wraps(view)
+    def answer(*args: Any, **kwargs: Any) -> Response:
+        view(*args, **kwargs)
+        return _no_content()
+
+    return answer
+
+
+def _no_content(status: int = HTTPStatus.NO_CONTENT) -> Response:
+    answer = Response(status=status)
+    del answer.headers["Content-Type"]
+    return answer
+
+
 # -- once
 
 
@@ -177,7 +193,7 @@ def _repeatable(view: View, once: Collection[str] = ()) -> View:
         if stored.operation is not None:
             return _presented(current.services.operations.get(current.ctx, stored.operation))
         if stored.body is None:
-            return Response(status=stored.status)
+            return _no_content(stored.status)
         return json.answer(stored.body, stored.status)
 
     return answer
