@@ -16,14 +16,22 @@ from tests.house import ADMIN_PASSWORD, Caller
 Opener = Callable[..., Flask]
 
 
+@pytest.fixture(scope="session")
+def migrated_house(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A database with our tables and the engine's, to be copied."""
+    folder = tmp_path_factory.mktemp("migrated-house")
+    bootstrap.migrate(Settings.from_env({"POOLHOUSE_MODE": "development", "POOLHOUSE_STATE_DIR": str(folder)}))
+    return folder / "poolhouse.db"
+
+
 @pytest.fixture
-def open_app(migrated_sqlite: Path, tmp_path: Path) -> Opener:
+def open_app(migrated_house: Path, tmp_path: Path) -> Opener:
     """An application with the first administrator; its settings may be given as variables."""
 
     def opened(**variables: str) -> Flask:
         database = tmp_path / "poolhouse.db"
         if not database.exists():
-            shutil.copy(migrated_sqlite, database)
+            shutil.copy(migrated_house, database)
         settings = Settings.from_env(
             {
                 "POOLHOUSE_MODE": "development",
