@@ -2,9 +2,8 @@
 
 from typing import Any
 
-from app.lab.state import Guest
-
 from app.lab.guests import properties
+from app.lab.state import Guest
 
 
 def _configured(guest: Guest, number: int) -> str | None:

@@ -6,11 +6,10 @@ A guest of the lab has an agent only where its seed or the control port says so 
 import time
 from typing import Any
 
-from app.lab.call import Call, Refused, handler
-from app.lab.state import Guest
-
 from app.lab import clock
+from app.lab.call import Call, Refused, handler
 from app.lab.guests import addresses, figures, lookup, properties
+from app.lab.state import Guest
 from app.lab.storage.words import words
 
 _GET = words(

@@ -1,16 +1,14 @@
 """`POST vzdump`: backups of guests, their retention, and what one holds."""
 
 import re
-import time
 from typing import Any
 
-from app.lab.call import Call, Refused, TaskFailed, handler
-from app.lab.state import Guest, Storage, Volume, World
-from app.lab.tasks import Task
-
 from app.lab import clock, locks
-from app.lab.guests import config, creation, drives, figures, lookup, power
+from app.lab.call import Call, Refused, TaskFailed, handler
+from app.lab.guests import config, creation, drives, figures, lookup, power, properties
+from app.lab.state import Guest, Storage, Volume, World
 from app.lab.storage import access, names, retention, rows, volumes
+from app.lab.tasks import Task
 
 _ROOT_ONLY = ("dumpdir", "script", "tmpdir")
 _NOTE = re.compile(r"\{\{\s*([^}]*?)\s*\}\}")
@@ -162,8 +160,9 @@ def _disk_sizes(world: World, guest: Guest) -> dict[str, list[int]]:
     for key in drives.disk_keys(guest.kind, guest.config):
         volid = drives.volume_of(guest.kind, key, guest.config[key])
         volume = volumes.find(world, guest.node, volid) if volid else None
-        wanted = drives.parse_disk(guest.kind, str(guest.config[key])).get("backup") != "0"
-        if volume and volume.content == "images" and wanted:
+        disk = drives.parse_disk(guest.kind, str(guest.config[key]))
+        left_out = disk.get("backup") == "0" or (guest.kind == "qemu" and properties.is_cdrom(disk))
+        if volume and volume.content == "images" and not left_out:
             out[key] = [volume.size, volume.used]
     return out
 
@@ -199,7 +198,7 @@ def _write(call: Call, storage: Storage, guest: Guest) -> Volume:
     world, compress = call.world, str(call.params.get("compress", "0"))
     moment = clock.now(world)
     while True:
-        stamp = time.strftime("%Y_%m_%d-%H_%M_%S", time.gmtime(moment))
+        stamp = clock.stamp(moment)
         ending = _ENDINGS[guest.kind] + names.COMPRESSIONS[compress]
         volname = f"backup/vzdump-{guest.kind}-{guest.vmid}-{stamp}.{ending}"
         if volumes.find(world, call.node, f"{storage.id}:{volname}") is None:
@@ -211,7 +210,7 @@ def _write(call: Call, storage: Storage, guest: Guest) -> Volume:
     volume.ctime = int(moment)
     volume.notes = _note(call, guest)
     volume.protected = bool(call.params.get("protected"))
-    volume.config = {"kind": guest.kind, "config": values, "disks": _disk_sizes(world, guest)}
+    volume.archive = {"kind": guest.kind, "config": values, "disks": _disk_sizes(world, guest)}
     return volume
 
 
@@ -248,9 +247,9 @@ def extract(call: Call) -> Any:
     volid = call.params["volume"]
     access.require_volume(call, None, volid, "backup")
     volume = volumes.find(call.world, call.node, volid)
-    if volume is None or volume.config is None:
+    if volume is None or volume.archive is None:
         raise Refused(500, f"unable to find backup '{volid}'")
-    archive = volume.config
+    archive = volume.archive
     text = config.file_text(archive["kind"], archive["config"])
     if archive["kind"] == "qemu":
         for key in archive["disks"]:

@@ -3,12 +3,11 @@
 import dataclasses
 from typing import Any
 
+from app.lab import locks
 from app.lab.call import Call, Refused, TaskFailed, handler
+from app.lab.guests import creation, migrate, power
 from app.lab.state import Guest
 from app.lab.tasks import Task
-
-from app.lab import locks
-from app.lab.guests import creation, migrate, power
 
 
 def _ids(call: Call) -> list[int]:

@@ -3,15 +3,14 @@
 import uuid
 from typing import Any
 
-from app.lab.call import Call, Refused, TaskFailed, handler
-from app.lab.state import Guest, Volume, World
-from app.lab.tasks import Task
-
 from app.lab import locks
+from app.lab.call import Call, Refused, TaskFailed, handler
 from app.lab.guests import creation, disks, drives, features, lookup, options, properties, rights
 from app.lab.guests.firewall import scopes
+from app.lab.state import Guest, Volume, World
 from app.lab.storage import access, names, volumes
 from app.lab.storage.words import words
+from app.lab.tasks import Task
 
 Values = dict[str, str | int]
 

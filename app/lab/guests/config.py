@@ -4,9 +4,8 @@ import hashlib
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from app.lab.state import Guest
-
 from app.lab.guests import options
+from app.lab.state import Guest
 
 Values = dict[str, str | int]
 

@@ -1,17 +1,17 @@
 """Console tickets: vncproxy, termproxy, spiceproxy and the websocket behind them."""
 
+import base64
 import secrets
 from typing import Any
 
+from app.lab import clock
 from app.lab.call import Call, Refused, TaskFailed, handler
+from app.lab.guests import lookup
 from app.lab.state import Guest, World
 from app.lab.tasks import Task
 
-from app.lab import clock
-from app.lab.guests import lookup
-
 _FIRST_PORT, _LAST_PORT = 5900, 5999
-_HOLD_SECONDS = 10.0
+_HOLD_SECONDS, _TICKET_SECONDS = 10.0, 40.0
 """A proxy waits so long for its websocket, and keeps its port."""
 
 
@@ -21,26 +21,31 @@ def _free_port(world: World) -> int:
     return next(port for port in range(_FIRST_PORT, _LAST_PORT + 1) if port not in world.console_ports)
 
 
-def _open(call: Call, vmid: int, guest: Guest) -> dict[str, Any]:
+def _open(call: Call, path: str, task_type: str, subject: str, ends_with: str) -> dict[str, Any]:
     """A task that waits for the websocket, and what the client needs to reach it."""
     world, port = call.world, _free_port(call.world)
     world.console_ports[port] = clock.now(world) + _HOLD_SECONDS
-    ticket = f"PVEVNC:{int(clock.now(world)):08X}::{secrets.token_urlsafe(48).replace('-', '+').replace('_', '/')}"
-    world.console_tickets[ticket] = {"path": f"/vms/{vmid}", "port": port, "until": clock.now(world) + 40}
+    ticket = f"PVEVNC:{int(clock.now(world)):08X}::{base64.b64encode(secrets.token_bytes(48)).decode()}"
+    world.console_tickets[ticket] = {"path": path, "port": port, "until": clock.now(world) + _TICKET_SECONDS}
 
     async def work(task: Task) -> None:
         await task.sleep(_HOLD_SECONDS)
-        running = guest.status == "running"
-        raise TaskFailed("connection timed out" if running else f"{lookup.NAMES[guest.kind]} {vmid} not running")
+        raise TaskFailed(ends_with)
 
-    upid = call.start_task("vncproxy", str(vmid), work)
+    upid = call.start_task(task_type, subject, work)
     return {"user": call.who.user, "ticket": ticket, "port": str(port), "upid": upid}
+
+
+def _open_guest(call: Call, guest: Guest) -> dict[str, Any]:
+    stopped = f"{lookup.NAMES[guest.kind]} {guest.vmid} not running"
+    ends_with = "connection timed out" if guest.status == "running" else stopped
+    return _open(call, f"/vms/{guest.vmid}", "vncproxy", str(guest.vmid), ends_with)
 
 
 @handler("POST", "/nodes/{node}/qemu/{vmid}/vncproxy")
 def vnc_vm(call: Call) -> Any:
     guest = lookup.guest_of(call, "qemu")
-    out = _open(call, guest.vmid, guest) | {"cert": call.world.certificate}
+    out = _open_guest(call, guest) | {"cert": call.world.certificate}
     if call.params.get("generate-password"):
         out["password"] = secrets.token_urlsafe(6)
     return out
@@ -59,7 +64,7 @@ def _term(kind: str) -> None:
         serial = call.params.get("serial")
         if serial and serial not in guest.config and guest.status != "running":
             raise Refused(500, f"unable to find a serial interface '{serial}'")
-        return _open(call, guest.vmid, guest)
+        return _open_guest(call, guest)
 
     handler("POST", f"/nodes/{{node}}/{kind}/{{vmid}}/termproxy")(term)
 
@@ -98,6 +103,17 @@ def _websocket(kind: str) -> None:
         return {"port": str(call.params["port"])}
 
     handler("GET", f"/nodes/{{node}}/{kind}/{{vmid}}/vncwebsocket")(connect)
+
+
+@handler("POST", "/nodes/{node}/termproxy")
+def term_node(call: Call) -> Any:
+    return _open(call, f"/nodes/{call.node}", "vncshell", "", "connection timed out")
+
+
+@handler("POST", "/nodes/{node}/vncshell")
+def vnc_node(call: Call) -> Any:
+    opened = _open(call, f"/nodes/{call.node}", "vncshell", "", "connection timed out")
+    return opened | {"cert": call.world.certificate}
 
 
 for _kind in ("qemu", "lxc"):

@@ -1,11 +1,10 @@
 """What making a guest has in common, whatever its kind and whether it is new, cloned or restored."""
 
+from app.lab import clock, locks
 from app.lab.call import Call, Refused, TaskFailed
+from app.lab.guests import disks, drives
 from app.lab.state import Guest, World
 from app.lab.tasks import Task
-
-from app.lab import clock, locks
-from app.lab.guests import disks, drives
 
 
 def reserve(world: World, kind: str, node: str, vmid: int, lock: str = "create") -> Guest:

@@ -2,14 +2,13 @@
 
 from typing import Any
 
-from app.lab.call import Call, Refused, TaskFailed, handler
-from app.lab.state import Guest, World
-from app.lab.tasks import Task
-
 from app.lab import locks
+from app.lab.call import Call, Refused, TaskFailed, handler
 from app.lab.guests import creation, drives, lookup, power
 from app.lab.guests.firewall import scopes
+from app.lab.state import Guest, World
 from app.lab.storage import volumes
+from app.lab.tasks import Task
 
 
 def _free_disks(world: World, guest: Guest, *, unreferenced: bool) -> None:

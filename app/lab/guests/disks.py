@@ -3,11 +3,10 @@
 from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
 
-from app.lab.call import TaskFailed
-from app.lab.state import Guest, Storage, Volume, World
-
 from app.lab import locks
+from app.lab.call import TaskFailed
 from app.lab.guests import drives, properties, sizes
+from app.lab.state import Guest, Storage, Volume, World
 from app.lab.storage import access, names, volumes
 
 GIB = 1 << 30
@@ -120,7 +119,7 @@ def detach(world: World, guest: Guest, key: str, *, force: bool = False) -> None
         return
     if force or (guest.kind == "qemu" and drives.is_cloudinit(disk)):
         free(world, guest, volid)
-    elif not in_use(guest, volid, key):
+    elif all(volid != other for _key, other in drives.volumes(guest.kind, guest.config)):
         guest.config[drives.free_unused(guest.config)] = volid
 
 

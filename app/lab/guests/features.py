@@ -3,9 +3,8 @@
 from typing import Any
 
 from app.lab.call import Call, Refused, handler
-from app.lab.state import Guest, World
-
 from app.lab.guests import drives, lookup, properties
+from app.lab.state import Guest, World
 from app.lab.storage import access, names, volumes
 
 

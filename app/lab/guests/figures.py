@@ -6,10 +6,9 @@ The lab runs no guest, so the load of a running one is made up, steady for its i
 import re
 from typing import Any
 
-from app.lab.state import Guest, World
-
 from app.lab import clock
 from app.lab.guests import drives, properties, sizes
+from app.lab.state import Guest, World
 
 MIB = 1 << 20
 PRESSURES = tuple(f"pressure{what}{kind}" for what in ("cpu", "io", "memory") for kind in ("some", "full"))

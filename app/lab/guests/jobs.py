@@ -3,19 +3,18 @@
 import uuid
 from typing import Any
 
-from app.lab.call import Call, Refused, handler
-from app.lab.state import Guest, World
-
 from app.lab import clock
+from app.lab.call import Call, Refused, handler
 from app.lab.guests import creation, drives, figures
+from app.lab.state import Guest, World
 
 _SELECTIONS = ("all", "vmid", "pool")
 
 
 def _failed(errors: dict[str, str]) -> Refused:
     """A parameter error that PVE raises inside its lock: 500, with the real text in the following lines."""
-    lines = "".join(f"{name}: {text}\n" for name, text in errors.items())
-    return Refused(500, f"400 Parameter verification failed.\n{lines}")
+    lines = [f"{name}: {text}" for name, text in errors.items()]
+    return Refused(500, "\n".join(["400 Parameter verification failed.", *lines]))
 
 
 def _row(world: World, job: dict[str, Any], *, listing: bool) -> dict[str, Any]:

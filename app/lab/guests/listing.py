@@ -3,7 +3,6 @@
 from typing import Any
 
 from app.lab.call import Call, handler
-
 from app.lab.guests import figures, lookup
 from app.lab.storage.words import words
 

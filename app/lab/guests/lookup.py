@@ -1,9 +1,8 @@
 """Guests of a call: found, unlocked, unchanged, or refused in PVE's words."""
 
 from app.lab.call import Call, Refused, TaskFailed
-from app.lab.state import Guest, World
-
 from app.lab.guests import config
+from app.lab.state import Guest, World
 
 FOLDERS = {"qemu": "qemu-server", "lxc": "lxc"}
 NAMES = {"qemu": "VM", "lxc": "CT"}

@@ -2,11 +2,10 @@
 
 from typing import Any
 
-from app.lab.call import Call, Refused, TaskFailed, handler
-from app.lab.state import Guest
-
 from app.lab import locks
+from app.lab.call import Call, Refused, TaskFailed, handler
 from app.lab.guests import config, creation, disks, drives, lookup, lxc_options, options, pending, properties, rights
+from app.lab.state import Guest
 from app.lab.storage import access
 from app.lab.storage.words import words
 
@@ -85,7 +84,9 @@ async def _carry_out(call: Call, given: Values, delete: list[str], revert: list[
         else:
             changes[key] = lxc_options.stored(key, value)
     config.revert(guest, revert)
-    now, gone, later, late = config.split_by_time(guest, changes, delete)
+    # A container forgets nothing that only waits: `delete` is about what it has, `revert` about the rest.
+    had = [key for key in delete if key in guest.config]
+    now, gone, later, late = config.split_by_time(guest, changes, had)
     pending.carry_out(call.world, guest, now, dict.fromkeys(gone, 1))
     config.put_off(guest, later, dict.fromkeys(late, 1))
 

@@ -3,14 +3,13 @@
 import re
 from typing import Any
 
-from app.lab.call import Call, Refused, TaskFailed, handler
-from app.lab.state import Guest
-from app.lab.tasks import Task
-
 from app.lab import locks
+from app.lab.call import Call, Refused, TaskFailed, handler
 from app.lab.guests import creation, disks, drives, lookup, lxc_options, power, properties, restore, rights
+from app.lab.state import Guest
 from app.lab.storage import access, volumes
 from app.lab.storage.words import words
+from app.lab.tasks import Task
 
 Values = dict[str, str | int]
 
@@ -132,16 +131,9 @@ def _create(call: Call, vmid: int, archive: str, plain: Values, mounts: dict[str
         guest.template = bool(config.get("template"))
         await creation.join_pool(world, vmid, params.get("pool"))
         if params.get("start"):
-            call.start_task("vzstart", str(vmid), _starter(call, vmid))
+            power.start_later(call, "lxc", vmid)
 
     return call.start_task("vzcreate", str(vmid), work)
-
-
-def _starter(call: Call, vmid: int) -> Any:
-    async def work(task: Task) -> None:
-        await power.start(call.world, task, "lxc", call.node, vmid)
-
-    return work
 
 
 async def _built(

@@ -4,7 +4,6 @@ import re
 from typing import Any
 
 from app.lab.call import Refused
-
 from app.lab.guests import options, properties, tags
 from app.lab.storage.words import words
 

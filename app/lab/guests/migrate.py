@@ -2,13 +2,12 @@
 
 from typing import Any
 
-from app.lab.call import Call, Refused, TaskFailed, handler
-from app.lab.state import Guest, World
-from app.lab.tasks import Task
-
 from app.lab import locks
+from app.lab.call import Call, Refused, TaskFailed, handler
 from app.lab.guests import drives, lookup, power
+from app.lab.state import Guest, World
 from app.lab.storage import access, volumes
+from app.lab.tasks import Task
 
 _ROOT_ONLY = ("force", "migration_type", "migration_network")
 

@@ -2,13 +2,12 @@
 
 from typing import Any
 
-from app.lab.call import Call, Refused, TaskFailed, handler
-from app.lab.state import Guest
-from app.lab.tasks import Task
-
 from app.lab import locks
+from app.lab.call import Call, Refused, TaskFailed, handler
 from app.lab.guests import config, disks, drives, lookup, properties
+from app.lab.state import Guest
 from app.lab.storage import access, names, volumes
+from app.lab.tasks import Task
 
 _NEITHER = "both 'storage' and 'target-vmid' missing, either needs to be set"
 _SETTINGS = {"qemu": ("qmmove", "disk", "images"), "lxc": ("move_volume", "volume", "rootdir")}

@@ -2,9 +2,8 @@
 
 from collections.abc import Mapping
 
-from app.lab.state import Guest, World
-
 from app.lab.guests import disks, drives
+from app.lab.state import Guest, World
 from app.lab.storage import access, names, volumes
 
 _MIB = 1 << 20

@@ -1,17 +1,19 @@
 """Guests started, stopped, shut down, rebooted, paused and woken: `status/...` of both kinds."""
 
+import asyncio
 from typing import Any
 
+from app.lab import clock, locks, tasks
 from app.lab.call import Call, Refused, TaskFailed, handler
-from app.lab.state import Guest, World
-from app.lab.tasks import Task
-
-from app.lab import clock, locks
 from app.lab.guests import drives, lookup, pending, ports
+from app.lab.state import Guest, World
 from app.lab.storage import volumes
+from app.lab.tasks import Task
 
 _LOCK_FOLDERS = {"qemu": "qemu-server", "lxc": "lxc"}
 _SHUTDOWN_SECONDS = 1.0
+_FORK_SECONDS = 0.25
+"""Who looks right after a creation with start=1 sees the guest still stopped: PVE has to fork its next worker."""
 
 
 def switch_on(world: World, guest: Guest) -> None:
@@ -51,8 +53,10 @@ def _not_in_task(world: World, kind: str, node: str, vmid: int) -> Guest:
     return guest
 
 
-async def start(world: World, task: Task, kind: str, node: str, vmid: int, *, skiplock: bool = False) -> None:
-    """Start a guest within a task; what forbids it fails the task."""
+async def start(
+    world: World, task: Task, kind: str, node: str, vmid: int, *, skiplock: bool = False, pause: float = 0
+) -> None:
+    """Start a guest within a task; what forbids it fails the task. `pause` are seconds of ours, whatever the scale."""
     async with locks.guest(world, kind, vmid):
         guest = lookup.in_task(world, kind, node, vmid)
         if not skiplock and guest.config.get("lock") != "suspended":
@@ -62,8 +66,18 @@ async def start(world: World, task: Task, kind: str, node: str, vmid: int, *, sk
         if guest.status == "running":
             raise TaskFailed(f"{lookup.NAMES[kind]} {vmid} already running")
         _require_disks(world, guest)
+        await asyncio.sleep(pause)
         await task.sleep(2)
         switch_on(world, guest)
+
+
+def start_later(call: Call, kind: str, vmid: int) -> None:
+    """Start a guest in a task of its own, as creation and rollback do when they are done."""
+
+    async def work(task: Task) -> None:
+        await start(call.world, task, kind, call.node, vmid, pause=_FORK_SECONDS)
+
+    call.start_task("qmstart" if kind == "qemu" else "vzstart", str(vmid), work)
 
 
 async def stop(world: World, task: Task, kind: str, node: str, vmid: int, *, seconds: float = 1.0) -> None:
@@ -163,6 +177,16 @@ def _shutdown(kind: str, task_type: str) -> None:
     handler("POST", f"/nodes/{{node}}/{kind}/{{vmid}}/status/shutdown")(shutdown)
 
 
+async def _start_again(call: Call, vmid: int) -> None:
+    """A rebooted VM comes back by a task of root's: the node's event daemon starts what has shut down."""
+
+    async def work(task: Task) -> None:
+        await start(call.world, task, "qemu", call.node, vmid, skiplock=True)
+
+    upid = tasks.start(call.world, call.node, "qmstart", str(vmid), "root@pam", work, vmid)
+    await call.world.running[upid].ended(600)
+
+
 def _reboot(kind: str, task_type: str) -> None:
     def reboot(call: Call) -> Any:
         vmid = call.params["vmid"]
@@ -174,7 +198,10 @@ def _reboot(kind: str, task_type: str) -> None:
 
         async def work(task: Task) -> None:
             await shut_down(call, task, kind, vmid)
-            await start(call.world, task, kind, call.node, vmid, skiplock=True)
+            if kind == "qemu":
+                await _start_again(call, vmid)
+            else:
+                await start(call.world, task, kind, call.node, vmid, skiplock=True)
 
         return call.start_task(task_type, str(vmid), work)
 

@@ -3,11 +3,8 @@
 from collections.abc import Awaitable, Callable
 from typing import Any
 
-from app.lab.call import Call, Refused, TaskFailed, handler
-from app.lab.state import Guest
-from app.lab.tasks import Task
-
 from app.lab import locks
+from app.lab.call import Call, Refused, TaskFailed, handler
 from app.lab.guests import (
     config,
     creation,
@@ -21,7 +18,9 @@ from app.lab.guests import (
     rights,
     tags,
 )
+from app.lab.state import Guest
 from app.lab.storage.words import words
+from app.lab.tasks import Task
 
 Values = dict[str, str | int]
 
@@ -212,4 +211,5 @@ async def change_in_task(call: Call) -> Any:
         return call.start_task("qmconfig", str(guest.vmid), work)
 
     upid = await _under_lock(call, change, dispatch)
-    return await call.wait_briefly(upid, call.params.get("background_delay", 0))
+    delay = call.params.get("background_delay")
+    return await call.wait_briefly(upid, delay) if delay else upid

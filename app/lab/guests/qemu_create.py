@@ -3,13 +3,12 @@
 import uuid
 from typing import Any
 
-from app.lab.call import Call, Refused, TaskFailed, handler
-from app.lab.tasks import Task
-
 from app.lab import locks
+from app.lab.call import Call, Refused, TaskFailed, handler
 from app.lab.guests import creation, disks, drives, lookup, power, properties, qemu_options, restore, rights, tags
 from app.lab.storage import access, volumes
 from app.lab.storage.words import words
+from app.lab.tasks import Task
 
 Values = dict[str, str | int]
 
@@ -87,16 +86,9 @@ def _create(call: Call, vmid: int, given: Values) -> str:
         guest.template = bool(config.get("template"))
         await creation.join_pool(world, vmid, params.get("pool"))
         if params.get("start"):
-            call.start_task("qmstart", str(vmid), _starter(call, vmid))
+            power.start_later(call, "qemu", vmid)
 
     return call.start_task("qmcreate", str(vmid), work)
-
-
-def _starter(call: Call, vmid: int) -> Any:
-    async def work(task: Task) -> None:
-        await power.start(call.world, task, "qemu", call.node, vmid)
-
-    return work
 
 
 async def _built(call: Call, task: Task, vmid: int, given: Values, made: list[str]) -> Values:

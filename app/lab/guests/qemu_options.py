@@ -6,7 +6,6 @@ import uuid
 from typing import Any
 
 from app.lab.call import Refused
-
 from app.lab.guests import drives, options, properties
 
 Values = dict[str, str | int]

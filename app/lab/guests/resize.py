@@ -3,13 +3,12 @@
 import re
 from typing import Any
 
-from app.lab.call import Call, Refused, TaskFailed, handler
-from app.lab.state import Guest
-from app.lab.tasks import Task
-
 from app.lab import locks
+from app.lab.call import Call, Refused, TaskFailed, handler
 from app.lab.guests import config, disks, drives, lookup, rights, sizes
+from app.lab.state import Guest
 from app.lab.storage import access, volumes
+from app.lab.tasks import Task
 
 
 def target_size(size: int, asked: str) -> int:

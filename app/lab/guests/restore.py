@@ -3,22 +3,21 @@
 import uuid
 from typing import Any
 
-from app.lab.call import Call, TaskFailed
-from app.lab.state import Guest, Volume
-from app.lab.tasks import Task
-
 from app.lab import locks
+from app.lab.call import Call, TaskFailed
 from app.lab.guests import creation, disks, drives, lxc_options, options, power, properties, sizes
+from app.lab.state import Guest, Volume
 from app.lab.storage import access, names, volumes
+from app.lab.tasks import Task
 
 Values = dict[str, str | int]
 
 
 def _archive(call: Call, volid: str) -> tuple[Volume, dict[str, Any]]:
     volume = volumes.require_there(call.world, call.node, volid)
-    if volume.config is None:
+    if volume.archive is None:
         raise TaskFailed(f"command 'tar xpf - --totals' failed: '{volid}' is no archive of this lab")
-    return volume, volume.config
+    return volume, volume.archive
 
 
 def machine(call: Call, vmid: int, volid: str, given: Values, *, replaces: bool) -> str:
@@ -43,16 +42,9 @@ def machine(call: Call, vmid: int, volid: str, given: Values, *, replaces: bool)
         guest.template = bool(guest.config.get("template"))
         await creation.join_pool(world, vmid, call.params.get("pool"))
         if call.params.get("start"):
-            call.start_task("qmstart", str(vmid), _starter(call, "qemu", vmid))
+            power.start_later(call, "qemu", vmid)
 
     return call.start_task("qmrestore", str(vmid), work)
-
-
-def _starter(call: Call, kind: str, vmid: int) -> Any:
-    async def start(task: Task) -> None:
-        await power.start(call.world, task, kind, call.node, vmid)
-
-    return start
 
 
 def _command(call: Call, volume: Volume) -> str:
@@ -157,7 +149,7 @@ def container(call: Call, vmid: int, volid: str, given: Values, mounts: dict[str
         guest.config |= {"unprivileged": 1} if flag else {}
         await creation.join_pool(world, vmid, call.params.get("pool"))
         if call.params.get("start"):
-            call.start_task("vzstart", str(vmid), _starter(call, "lxc", vmid))
+            power.start_later(call, "lxc", vmid)
 
     return call.start_task("vzrestore", str(vmid), work)
 

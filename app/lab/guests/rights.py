@@ -3,7 +3,6 @@
 from collections.abc import Iterable, Mapping
 
 from app.lab.call import Call, Refused, TaskFailed
-
 from app.lab.guests import drives, options, properties, tags
 from app.lab.storage import access
 

@@ -2,13 +2,12 @@
 
 from typing import Any
 
-from app.lab.call import Call, Refused, TaskFailed, handler
-from app.lab.state import Guest, Snapshot, World
-from app.lab.tasks import Task
-
 from app.lab import clock, locks
+from app.lab.call import Call, Refused, TaskFailed, handler
 from app.lab.guests import config, drives, features, lookup, pending, power
+from app.lab.state import Guest, Snapshot, World
 from app.lab.storage import volumes
+from app.lab.tasks import Task
 
 Values = dict[str, str | int]
 
@@ -142,10 +141,7 @@ def _register(kind: str) -> None:
                 lookup.unlocked_in_task(guest)
                 running = await roll_back(call.world, task, guest, call.params["snapname"])
             if call.params.get("start") and not running:
-                call.start_task(_task_type(kind, "start"), str(vmid), start)
-
-        async def start(task: Task) -> None:
-            await power.start(call.world, task, kind, call.node, vmid)
+                power.start_later(call, kind, vmid)
 
         return call.start_task(_task_type(kind, "rollback"), str(vmid), work)
 

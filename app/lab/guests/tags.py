@@ -3,9 +3,8 @@
 import re
 
 from app.lab.call import Call, Refused
-from app.lab.state import World
-
 from app.lab.guests import properties
+from app.lab.state import World
 
 
 def split(text: str) -> list[str]:

@@ -3,10 +3,9 @@
 from typing import Any
 
 from app.lab.call import Call, Refused, handler
+from app.lab.guests import lookup, qemu_create
 from app.lab.state import Guest
 from app.lab.tasks import Task
-
-from app.lab.guests import lookup, qemu_create
 
 
 def _require_plain(guest: Guest, running: str, *, again: bool = False) -> None:

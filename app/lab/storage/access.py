@@ -2,7 +2,6 @@
 
 from app.lab.call import Call, Refused, TaskFailed
 from app.lab.state import Storage, World
-
 from app.lab.storage import names
 
 

@@ -3,9 +3,8 @@
 from typing import Any
 
 from app.lab.call import Call, Refused, TaskFailed, handler
-from app.lab.state import Storage
-
 from app.lab.guests import sizes
+from app.lab.state import Storage
 from app.lab.storage import access, names, rows, volumes
 
 
@@ -149,7 +148,8 @@ async def free(call: Call) -> Any:
         task.log(f"Removed volume '{volid}'")
 
     upid = call.start_task("imgdel", f"{known.vmid}@{storage.id}" if known.vmid else storage.id, work)
-    return await call.wait_briefly(upid, call.params.get("delay", 0))
+    delay = call.params.get("delay")
+    return await call.wait_briefly(upid, delay) if delay else upid
 
 
 @handler("POST", "/nodes/{node}/storage/{storage}/content/{volume}")

@@ -5,10 +5,10 @@ import re
 from typing import Any
 
 import orjson
-from app.lab.call import Call, Refused, handler
-from app.lab.state import Storage, World
 
 from app.lab import locks
+from app.lab.call import Call, Refused, handler
+from app.lab.state import Storage, World
 from app.lab.storage import access
 from app.lab.storage.words import words
 

@@ -2,9 +2,8 @@
 
 from typing import Any
 
-from app.lab.state import Volume, World
-
 from app.lab import clock
+from app.lab.state import Volume, World
 from app.lab.storage import names
 
 _STEP = {"hour": 60, "day": 1800, "week": 10_800, "month": 43_200, "year": 604_800}

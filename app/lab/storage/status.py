@@ -6,7 +6,6 @@ from typing import Any
 
 from app.lab.call import Call, Refused, handler
 from app.lab.state import Storage, Volume, World
-
 from app.lab.storage import access, retention, rows, volumes
 from app.lab.storage.words import words
 
@@ -100,7 +99,8 @@ def _groups(call: Call, storage: Storage) -> dict[tuple[str, int], list[Volume]]
 @handler("GET", "/nodes/{node}/storage/{storage}/prunebackups")
 def prune_preview(call: Call) -> Any:
     storage = access.storage_of(call.world, call.params["storage"])
-    plan, out = _plan(call, storage), []
+    plan = _plan(call, storage)
+    out: list[dict[str, Any]] = []
     for (kind, vmid), group in _groups(call, storage).items():
         kept = retention.kept(plan, {volume.volid: volume.ctime for volume in group if not volume.protected})
         for volume in sorted(group, key=lambda volume: volume.ctime):

@@ -2,10 +2,9 @@
 
 from collections.abc import Iterator
 
+from app.lab import clock
 from app.lab.call import Refused, TaskFailed
 from app.lab.state import Storage, Volume, World
-
-from app.lab import clock
 from app.lab.storage import access, names
 
 EXTENT = 4 << 20

@@ -5,11 +5,10 @@ from collections.abc import Callable
 from typing import Any
 
 from app.lab.call import Call, Refused, handler
-from app.lab.state import World
-
 from app.lab.guests.firewall import rules as rule_book
 from app.lab.guests.firewall.macros import MACROS
 from app.lab.guests.firewall.scopes import ALL, CLUSTER, GUESTS, NODE, File, Scope, digest, file_of, require_digest
+from app.lab.state import World
 
 _META = frozenset({"node", "vmid", "digest", "delete"})
 
@@ -122,13 +121,12 @@ def _aliases(scope: Scope) -> None:
     def change(call: Call) -> Any:
         file = file_of(call.world, scope.key(call))
         require_digest(call, file)
-        old = find(call)
+        find(call)
         name = call.params.get("rename") or call.params["name"]
         if name != call.params["name"] and name in file["aliases"]:
             raise Refused.parameters({"name": f"alias '{name}' already exists"})
         del file["aliases"][call.params["name"]]
-        kept = {"comment": old["comment"]} if "comment" in old else {}
-        file["aliases"][name] = kept | _alias(call, name)
+        file["aliases"][name] = _alias(call, name)
         return None
 
     def remove(call: Call) -> Any:

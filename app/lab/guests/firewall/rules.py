@@ -6,7 +6,6 @@ from collections.abc import Mapping
 from typing import Any
 
 from app.lab.call import Refused
-
 from app.lab.guests.firewall.macros import MACROS
 from app.lab.storage.words import words
 

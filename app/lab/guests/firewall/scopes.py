@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import orjson
+
 from app.lab.call import Call, Refused
 from app.lab.state import World
 

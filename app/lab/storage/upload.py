@@ -1,0 +1,130 @@
+"""Files that come to a storage: uploaded, or downloaded from a URL."""
+
+import hashlib
+import ipaddress
+import urllib.parse
+from typing import Any
+
+import aiohttp
+
+from app.lab.call import Call, Refused, TaskFailed, handler
+from app.lab.state import Storage, Volume
+from app.lab.storage import access, names, volumes
+from app.lab.tasks import Task
+
+_PRETENDED_SIZE = 1 << 20
+_MOST = 1 << 30
+
+
+def _storage(call: Call) -> Storage:
+    storage = access.enabled(call.world, call.params["storage"], call.node)
+    if storage.type not in names.FILE_TYPES:
+        raise Refused(500, f"can't upload to storage type '{storage.type}', not a file based storage!")
+    return storage
+
+
+def _filename(call: Call, storage: Storage) -> str:
+    """The cleaned name, fit for the content. Raises Refused."""
+    content, name = call.params["content"], names.cleaned(call.params["filename"])
+    if content not in ("iso", "vztmpl", "import"):
+        raise Refused.parameters({"content": f"upload content type '{content}' not allowed"})
+    if not names.upload_fits(content, name):
+        raise Refused.parameters({"filename": "wrong file extension"})
+    if content not in access.contents(storage):
+        raise Refused(500, f"storage '{storage.id}' is not configured for content-type '{content}'")
+    return name
+
+
+def _put(call: Call, storage: Storage, name: str, size: int) -> Volume:
+    """The file under its name; a second one of that name takes its place."""
+    volname = f"{call.params['content']}/{name}"
+    return volumes.make(call.world, call.node, storage, volname, size, used=-(-size // 4096) * 4096)
+
+
+def _path(call: Call, storage: Storage, name: str) -> str:
+    return names.path_of(storage.type, storage.options, f"{call.params['content']}/{name}")
+
+
+def _require_checksum(call: Call, data: bytes) -> None:
+    algorithm, wanted = call.params.get("checksum-algorithm"), call.params.get("checksum", "").lower()
+    if algorithm and hashlib.new(algorithm, data).hexdigest() != wanted:
+        raise TaskFailed(f"checksum mismatch: got '{hashlib.new(algorithm, data).hexdigest()}' != expect '{wanted}'")
+
+
+@handler("POST", "/nodes/{node}/storage/{storage}/upload")
+def upload(call: Call) -> Any:
+    storage = _storage(call)
+    name = _filename(call, storage)
+    data: bytes = call.upload or b""
+
+    async def work(task: Task) -> None:
+        task.log(f"starting file import from: {call.params.get('tmpfilename', name)}")
+        task.log(f"target file: {_path(call, storage, name)}")
+        _require_checksum(call, data)
+        _put(call, storage, name, len(data))
+        task.log("finished file import successfully")
+
+    return call.start_task("imgcopy", "", work)
+
+
+def _is_here(url: str) -> bool:
+    """Whether the URL is on this machine; the lab calls nobody else."""
+    host = urllib.parse.urlsplit(url).hostname or ""
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
+async def _fetched(url: str) -> bytes:
+    timeout = aiohttp.ClientTimeout(total=60)
+    try:
+        async with aiohttp.ClientSession(timeout=timeout) as session, session.get(url, ssl=False) as answer:
+            if answer.status != 200:
+                raise TaskFailed(f"download failed: ERROR {answer.status}: {answer.reason}")
+            return await answer.content.read(_MOST)
+    except (aiohttp.ClientError, TimeoutError, OSError) as failure:
+        raise TaskFailed(f"download failed: {failure}") from None
+
+
+@handler("POST", "/nodes/{node}/storage/{storage}/download-url")
+def download(call: Call) -> Any:
+    """A URL of this machine is fetched; any other is taken to be there, a mebibyte long."""
+    storage = _storage(call)
+    name = _filename(call, storage)
+    url = call.params["url"]
+
+    async def work(task: Task) -> None:
+        task.log(f"downloading {url} to {_path(call, storage, name)}")
+        if _is_here(url):
+            data = await _fetched(url)
+            _require_checksum(call, data)
+            size = len(data)
+        else:
+            await task.sleep(5)
+            size = _PRETENDED_SIZE
+        _put(call, storage, name, size)
+        task.log(f"download of '{url}' finished")
+
+    return call.start_task("download", name, work)
+
+
+@handler("GET", "/nodes/{node}/query-url-metadata")
+async def url_metadata(call: Call) -> Any:
+    """Size and type of what is behind a URL."""
+    url = call.params["url"]
+    name = urllib.parse.urlsplit(url).path.rpartition("/")[2]
+    if not _is_here(url):
+        return {"filename": name, "size": _PRETENDED_SIZE, "mimetype": "application/octet-stream"}
+    timeout = aiohttp.ClientTimeout(total=30)
+    try:
+        async with aiohttp.ClientSession(timeout=timeout) as session, session.head(url, ssl=False) as answer:
+            if answer.status != 200:
+                raise Refused(500, f"invalid server response: '{answer.status} {answer.reason}'")
+            return {
+                "filename": name,
+                "size": int(answer.headers.get("Content-Length", 0)),
+                "mimetype": answer.headers.get("Content-Type", "application/octet-stream"),
+            }
+    except (aiohttp.ClientError, TimeoutError, OSError) as failure:
+        raise Refused(500, f"invalid server response: '500 {failure}'") from None
