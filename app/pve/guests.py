@@ -1,0 +1,268 @@
+"""/nodes/{node}/{lxc,qemu}/{vmid}: what containers and VMs have in common."""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import ClassVar, Protocol
+
+from app.domain.errors import Invalid, PveAbsent
+from app.domain.identifiers import NodeName, Upid, VmId
+from app.pve import tasks
+from app.pve.answers import Row, upid
+from app.pve.speaking import Path, Scalar, Speaker
+
+MARK = re.compile(r"^poolhouse-guest: \S+", re.MULTILINE)
+_DISK = re.compile(r"rootfs|mp\d+|(scsi|virtio|sata|ide)\d+", re.ASCII)
+_SIZE = re.compile(r"(?:^|,)size=(\d+(?:\.\d+)?)([KMGT]?)", re.ASCII)
+_GIB = {"": 1 / 2**30, "K": 1 / 2**20, "M": 1 / 2**10, "G": 1, "T": 2**10}
+
+
+class Settings(Protocol):
+    """Something that can be written into a guest's config."""
+
+    def wire(self) -> Mapping[str, Scalar]: ...
+
+
+@dataclass(frozen=True)
+class Disk:
+    """`name` as in "scsi0" or "rootfs"; `size_gb` whole GiB, rounded down."""
+
+    name: str
+    volume: str
+    size_gb: int
+
+
+@dataclass(frozen=True)
+class GuestConfig:
+    """A guest's config as it will be at the next start. While the guest is being made it is `lock` and digest only.
+
+    `values` is PVE's own, all as texts. `memory` MiB. `cores` counts sockets in; 0 is a container without limit.
+    """
+
+    values: Mapping[str, str]
+
+    @property
+    def digest(self) -> str:
+        return self.values.get("digest", "")
+
+    @property
+    def lock(self) -> str | None:
+        return self.values.get("lock")
+
+    @property
+    def description(self) -> str:
+        return self.values.get("description", "")
+
+    @property
+    def owner_mark(self) -> str | None:
+        """The first line of the description that is a mark of ours (`app.domain.guests.owner_mark`)."""
+        found = MARK.search(self.description)
+        return found.group() if found else None
+
+    @property
+    def name(self) -> str:
+        return self.values.get("name") or self.values.get("hostname", "")
+
+    @property
+    def unprivileged(self) -> bool:
+        """Of a container; PVE leaves the key out for privileged ones."""
+        return self.values.get("unprivileged") == "1"
+
+    @property
+    def template(self) -> bool:
+        return self.values.get("template") == "1"
+
+    @property
+    def tags(self) -> tuple[str, ...]:
+        return Row(self.values).words("tags")
+
+    @property
+    def memory(self) -> int:
+        digits = re.search(r"\d+", self.values.get("memory", "512"))
+        return int(digits.group()) if digits else 512
+
+    @property
+    def cores(self) -> int:
+        row = Row(self.values)
+        return row.number("cores", 0 if "rootfs" in self.values else 1) * row.number("sockets", 1)
+
+    @property
+    def disks(self) -> tuple[Disk, ...]:
+        """Those with data of the guest: no CD, no cloud-init drive, nothing unused."""
+        return tuple(
+            _disk(key, value)
+            for key, value in sorted(self.values.items())
+            if _DISK.fullmatch(key) and not re.search(r"media=cdrom|cloudinit|^none(,|$)", value)
+        )
+
+    @property
+    def boot_disk(self) -> Disk | None:
+        """The container's root, or the first disk that the VM boots from, or its first one."""
+        by_name = {disk.name: disk for disk in self.disks}
+        _, _, order = self.values.get("boot", "").partition("order=")
+        names = ["rootfs", *order.split(";"), "scsi0", "virtio0", "sata0", "ide0"]
+        return next((by_name[name] for name in names if name in by_name), None)
+
+
+@dataclass(frozen=True)
+class GuestStatus:
+    """`status` is "running" or "stopped"; `qmpstatus` says of a VM whether it is "paused". Sizes in bytes, `cpu` 0..1.
+
+    `agent`: the VM's config says that it has a guest agent.
+    """
+
+    status: str
+    qmpstatus: str | None
+    lock: str | None
+    uptime: int
+    cpus: int
+    cpu: float
+    mem: int
+    maxmem: int
+    disk: int
+    maxdisk: int
+    netin: int
+    netout: int
+    agent: bool
+
+
+class GuestApi(ABC):
+    """One guest, which may not exist: PveAbsent; PveRefused to an identity that may not see it, there or not."""
+
+    folder: ClassVar[str]
+    #: What may be changed (and deleted) in a config; nothing else reaches PVE.
+    editable: ClassVar[re.Pattern[str]]
+
+    def __init__(self, client: Speaker, node: NodeName, vmid: VmId) -> None:
+        self._client = client
+        self.node = node
+        self.vmid = vmid
+        self._path: Path = ("nodes", node, self.folder, vmid)
+
+    # -- reading
+
+    def config(self) -> GuestConfig:
+        row = Row(self._client.get((*self._path, "config")))
+        return GuestConfig({key: str(value) for key, value in row.values.items() if value is not None})
+
+    def status(self) -> GuestStatus:
+        row = Row(self._client.get((*self._path, "status", "current")))
+        return GuestStatus(
+            status=row.text("status", "unknown"),
+            qmpstatus=row.maybe("qmpstatus"),
+            lock=row.maybe("lock"),
+            uptime=row.number("uptime"),
+            cpus=int(row.real("cpus")),
+            cpu=row.real("cpu"),
+            mem=row.number("mem"),
+            maxmem=row.number("maxmem"),
+            disk=row.number("disk"),
+            maxdisk=row.number("maxdisk"),
+            netin=row.number("netin"),
+            netout=row.number("netout"),
+            agent=row.flag("agent"),
+        )
+
+    def owned_by(self, mark: str) -> bool:
+        """Whether this very mark is in its config now; False where there is no such guest, or only its lock yet."""
+        try:
+            return self.config().owner_mark == mark
+        except PveAbsent:
+            return False
+
+    @abstractmethod
+    def addresses(self) -> list[str]:
+        """The guest's own addresses, without loopback and link-local ones; [] where nobody can tell in time."""
+
+    def find_task(self, typefilter: str, *, since: float) -> Upid | None:
+        """The newest task of this type on this guest that this identity started at `since` (our clock) or later.
+
+        For a call whose answer was lost. Nodes' clocks may be `tasks.CLOCK_MARGIN` (60 s) behind ours; a task of that
+        minute that is not the lost one is the caller's to rule out. A clone's task is found at its *source*, where
+        that of another clone looks alike: the new guest is known by its mark instead.
+        """
+        margin = int(since) - tasks.CLOCK_MARGIN
+        found = tasks.task_list(
+            self._client, self.node, vmid=self.vmid, typefilter=typefilter, since=margin, source="all",
+            userfilter=None, limit=50,
+        )  # fmt: skip
+        return tasks.first_of(found, self._client.identity, margin)
+
+    # -- power
+
+    def start(self) -> Upid:
+        return self._status("start")
+
+    def stop(self) -> Upid:
+        """Cuts the power. A stopped container is `pve.not_running`, a stopped VM's task does nothing."""
+        return self._status("stop")
+
+    def shutdown(self, *, timeout: int | None = None, force: bool = False) -> Upid:
+        """Asks the guest; after `timeout` seconds the task fails, or, with `force`, stops it."""
+        return self._status("shutdown", timeout=timeout, forceStop=force)
+
+    def reboot(self, *, timeout: int | None = None) -> Upid:
+        return self._status("reboot", timeout=timeout)
+
+    def suspend(self) -> Upid:
+        """Freezes it in memory."""
+        return self._status("suspend")
+
+    def resume(self) -> Upid:
+        return self._status("resume")
+
+    # -- changing
+
+    @abstractmethod
+    def destroy(self, *, purge: bool = True, force: bool = False) -> Upid:
+        """With `purge` also out of backup jobs. `force` is for running containers; PVE has it for no VM."""
+
+    def update(self, changes: Mapping[str, Scalar], delete: Iterable[str] = (), digest: str | None = None) -> None:
+        """Change the config, at once where PVE can and at the next start else. A stale digest is `pve.config_changed`.
+
+        Raises Invalid for what is not on the allow-list of the kind.
+        """
+        gone = sorted(delete)
+        foreign = [key for key in (*changes, *gone) if not self.editable.fullmatch(key)]
+        if foreign:
+            raise Invalid({key: ["cannot be changed here"] for key in foreign})
+        params = {**changes, "delete": ",".join(gone) or None, "digest": digest}
+        self._client.put((*self._path, "config"), params)
+
+    def apply(self, settings: Settings) -> None:
+        """Write these settings into the config."""
+        self.update(settings.wire())
+
+    def resize(self, disk: str, *, size_gb: int, digest: str | None = None) -> Upid:
+        """Grow a disk to `size_gb` GiB; the task fails where it is larger already."""
+        if not _DISK.fullmatch(disk) or size_gb < 1:
+            raise Invalid({"disk": ["must be a disk of the guest, and its size at least 1 GiB"]})
+        params: dict[str, Scalar] = {"disk": disk, "size": f"{int(size_gb)}G", "digest": digest}
+        return upid(self._client.put((*self._path, "resize"), params))
+
+    def _status(self, command: str, **params: Scalar) -> Upid:
+        sent = {key: value for key, value in params.items() if value is not False}
+        return upid(self._client.post((*self._path, "status", command), sent))
+
+
+def outward(addresses: Iterable[str]) -> list[str]:
+    """Of addresses with or without prefix length, those that others may use, each once and in order."""
+    kept: list[str] = []
+    for text in addresses:
+        try:
+            address = ipaddress.ip_address(text.partition("/")[0].partition("%")[0])
+        except ValueError:
+            continue
+        if not (address.is_loopback or address.is_link_local or address.is_unspecified) and str(address) not in kept:
+            kept.append(str(address))
+    return kept
+
+
+def _disk(key: str, value: str) -> Disk:
+    size = _SIZE.search(value)
+    gib = float(size.group(1)) * _GIB[size.group(2)] if size else 0
+    return Disk(key, value.partition(",")[0], int(gib))

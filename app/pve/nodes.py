@@ -1,0 +1,119 @@
+"""/nodes/{node}: a node, its tasks, its storages, and the way to its guests."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from app.domain.errors import Invalid
+from app.domain.identifiers import NodeName, StorageId, Upid, VmId, Volid
+from app.pve import storage as volumes
+from app.pve.answers import Row, rows
+from app.pve.lxc import ContainerApi
+from app.pve.qemu import VmApi
+from app.pve.speaking import Speaker
+from app.pve.tasks import TaskRow, TaskStatus, stop_task, task_list, task_log, task_status
+
+SOURCES = ("active", "archive", "all")
+
+
+@dataclass(frozen=True)
+class NodeStatus:
+    """Memory and root file system in bytes, `cpu` 0..1, `uptime` seconds, `loadavg` over 1, 5 and 15 minutes."""
+
+    pveversion: str
+    kernel: str
+    cpus: int
+    cpu: float
+    loadavg: tuple[float, ...]
+    memory_total: int
+    memory_used: int
+    root_total: int
+    root_used: int
+    uptime: int
+
+
+@dataclass(frozen=True)
+class Interface:
+    """`type` is "bridge", "OVSBridge", "eth", ...; `cidr` its own address, if any."""
+
+    iface: str
+    type: str
+    active: bool
+    cidr: str | None
+    comments: str
+
+
+class NodeApi:
+    def __init__(self, client: Speaker, node: NodeName) -> None:
+        self._client = client
+        self.name = node
+
+    def lxc(self, vmid: VmId) -> ContainerApi:
+        return ContainerApi(self._client, self.name, VmId.parse(vmid))
+
+    def qemu(self, vmid: VmId) -> VmApi:
+        return VmApi(self._client, self.name, VmId.parse(vmid))
+
+    def status(self) -> NodeStatus:
+        """Needs Sys.Audit. Raises PveUnreachable where this node is away though the cluster is not."""
+        row = Row(self._client.get(("nodes", self.name, "status")))
+        memory, root, cpuinfo = (Row(row.values.get(part) or {}) for part in ("memory", "rootfs", "cpuinfo"))
+        return NodeStatus(
+            pveversion=row.text("pveversion"),
+            kernel=row.text("kversion"),
+            cpus=cpuinfo.number("cpus"),
+            cpu=row.real("cpu"),
+            loadavg=tuple(float(load) for load in row.values.get("loadavg") or ()),
+            memory_total=memory.number("total"),
+            memory_used=memory.number("used"),
+            root_total=root.number("total"),
+            root_used=root.number("used"),
+            uptime=row.number("uptime"),
+        )
+
+    def network(self) -> list[Interface]:
+        return [
+            Interface(
+                row.text("iface"), row.text("type"), row.flag("active"), row.maybe("cidr"), row.text("comments").strip()
+            )
+            for row in rows(self._client.get(("nodes", self.name, "network")))
+        ]
+
+    # -- tasks
+
+    def tasks(
+        self, *, vmid: VmId | None = None, typefilter: str | None = None, since: int | None = None, source: str = "all",
+        userfilter: str | None = None, limit: int = 500,
+    ) -> list[TaskRow]:  # fmt: skip
+        """Newest first; only this identity's own without Sys.Audit. `since` seconds of epoch by the node's clock."""
+        if source not in SOURCES:
+            raise Invalid({"source": [f"must be one of {', '.join(SOURCES)}"]})
+        return task_list(
+            self._client, self.name, vmid=None if vmid is None else VmId.parse(vmid), typefilter=typefilter,
+            since=since, source=source, userfilter=userfilter, limit=limit,
+        )  # fmt: skip
+
+    def task_status(self, upid: Upid) -> TaskStatus:
+        """Raises PveAbsent for a task that PVE does not know (any more)."""
+        return task_status(self._client, upid)
+
+    def task_log(self, upid: Upid, limit: int = 50) -> list[str]:
+        return task_log(self._client, upid, limit)
+
+    def stop_task(self, upid: Upid) -> None:
+        stop_task(self._client, upid)
+
+    # -- storages
+
+    def storages(self) -> list[volumes.NodeStorage]:
+        return volumes.storages(self._client, self.name)
+
+    def storage_content(
+        self, storage: StorageId, content: str | None = None, vmid: VmId | None = None
+    ) -> list[volumes.VolumeRow]:
+        """`content` is "iso", "vztmpl", "backup", "images" or "rootdir"."""
+        return volumes.storage_content(self._client, self.name, storage, content, vmid)
+
+    def delete_volume(self, volid: Volid) -> Upid | None:
+        """None where PVE was done at once."""
+        return volumes.delete_volume(self._client, self.name, volid)

@@ -1,0 +1,129 @@
+"""/nodes/{node}/qemu: virtual machines."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from urllib.parse import quote
+
+from app.domain.errors import PveLocked, PveRefused, PveTimeout
+from app.domain.guests import CloudInit, Network
+from app.domain.identifiers import GuestName, NodeName, PoolId, StorageId, Tag, Upid, VmId, Volid
+from app.pve.answers import Row, rows, upid
+from app.pve.cards import address_properties, nameservers, ssh_keys, vm_card
+from app.pve.guests import GuestApi, outward
+from app.pve.speaking import Scalar
+
+AGENT_TIMEOUT = 3.0
+
+
+@dataclass(frozen=True)
+class VmSettings:
+    """What a new VM and a clone are both given. `memory` MiB. Cores are on one socket."""
+
+    name: GuestName
+    memory: int
+    cores: int
+    net: Network = field(default_factory=Network)
+    tags: tuple[Tag, ...] = ()
+    cloud_init: CloudInit | None = None
+
+    def wire(self) -> Mapping[str, Scalar]:
+        return {
+            "name": GuestName.parse(self.name),
+            "memory": int(self.memory),
+            "cores": int(self.cores),
+            "sockets": 1,
+            "net0": vm_card(self.net),
+            "tags": ";".join(Tag.parse(tag) for tag in self.tags) or None,
+            **(_cloud_init(self.cloud_init, self.net) if self.cloud_init is not None else {}),
+        }
+
+
+@dataclass(frozen=True)
+class VmCreate:
+    """A VM with an empty disk, and an ISO to install from. `disk_gb` GiB; `description` carries the mark."""
+
+    settings: VmSettings
+    storage: StorageId
+    disk_gb: int
+    pool: PoolId
+    description: str
+    iso: Volid | None = None
+
+    def wire(self) -> Mapping[str, Scalar]:
+        storage = StorageId.parse(self.storage)
+        boot = ["scsi0", *(["ide2"] if self.iso else []), *(["net0"] if self.settings.net.bridge else [])]
+        return {
+            **self.settings.wire(),
+            "scsihw": "virtio-scsi-single",
+            "scsi0": f"{storage}:{int(self.disk_gb)}",
+            "ide0": f"{storage}:cloudinit" if self.settings.cloud_init is not None else None,
+            "ide2": f"{Volid.parse(self.iso)},media=cdrom" if self.iso else None,
+            "boot": f"order={';'.join(boot)}",
+            "ostype": "l26",
+            "agent": "1",
+            "pool": PoolId.parse(self.pool),
+            "description": self.description,
+        }
+
+
+class VmApi(GuestApi):
+    folder = "qemu"
+    editable = re.compile(
+        r"name|description|tags|cores|sockets|cpulimit|cpuunits|memory|balloon|onboot|protection|agent|boot|net\d+"
+        r"|ciuser|cipassword|sshkeys|ipconfig\d+|nameserver|searchdomain",
+        re.ASCII,
+    )
+
+    def create(self, *, spec: VmCreate) -> Upid:
+        """Start `qmcreate`. Raises PveRefused, `pve.exists`."""
+        return upid(self._client.post(self._path[:-1], {**spec.wire(), "vmid": self.vmid}))
+
+    def clone(
+        self, *, newid: VmId, name: GuestName, full: bool, pool: PoolId, description: str,
+        storage: StorageId | None = None, target: NodeName | None = None,
+    ) -> Upid:  # fmt: skip
+        """Start `qmclone`; its UPID carries this, the source's, vmid. `storage` only with a full clone.
+
+        The clone inherits the source's tags; `description` replaces the source's.
+        """
+        params: dict[str, Scalar] = {
+            "newid": VmId.parse(newid),
+            "name": GuestName.parse(name),
+            "full": full,
+            "pool": PoolId.parse(pool),
+            "storage": None if storage is None else StorageId.parse(storage),
+            "description": description,
+            "target": None if target is None else NodeName.parse(target),
+        }
+        return upid(self._client.post((*self._path, "clone"), params))
+
+    def destroy(self, *, purge: bool = True, force: bool = False) -> Upid:
+        return upid(self._client.delete(self._path, {"purge": purge or None}))
+
+    def addresses(self) -> list[str]:
+        """As the guest's agent tells them."""
+        path = (*self._path, "agent", "network-get-interfaces")
+        try:
+            answer = Row(self._client.ask_once(path, timeout=AGENT_TIMEOUT))
+        except (PveRefused, PveTimeout, PveLocked):
+            return []
+        return outward(
+            address.text("ip-address")
+            for interface in rows(answer.values.get("result"))
+            for address in rows(interface.values.get("ip-addresses"))
+        )
+
+
+def _cloud_init(wanted: CloudInit, net: Network) -> Mapping[str, Scalar]:
+    keys = ssh_keys(wanted.ssh_keys)
+    return {
+        "ciuser": wanted.user,
+        "cipassword": wanted.password,
+        # PVE wants the keys percent-encoded inside the form field: blanks as %20, never as plus.
+        "sshkeys": quote(keys, safe="") if keys else None,
+        "ipconfig0": ",".join(address_properties(wanted.ip or net.ip, wanted.gw or net.gw)),
+        "nameserver": nameservers(wanted.nameserver) if wanted.nameserver else None,
+    }

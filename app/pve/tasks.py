@@ -1,0 +1,126 @@
+"""PVE's tasks. A 200 with a UPID only says that one was started; its end says whether it worked."""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from app.domain.errors import PveAbsent, PveRefused
+from app.domain.identifiers import MalformedIdentifier, NodeName, TokenId, Upid, VmId
+from app.pve.answers import Row, rows
+from app.pve.speaking import Speaker
+
+#: How far the clocks of PVE's nodes may be behind ours when a lost task is looked for, in seconds.
+CLOCK_MARGIN = 60
+_FRESH = 15
+_GOOD_END = re.compile(r"OK|WARNINGS: \d+")
+_NO_SUCH_TASK = re.compile(r"no such task|unable to (find|open) task|Parameter verification failed")
+
+
+@dataclass(frozen=True)
+class TaskRow:
+    """A line of a node's task list. `status` is None while it runs, else its exit status; moments in seconds of epoch.
+
+    `user` is `user@realm` always; what a token started has the token's name in `tokenid`.
+    """
+
+    upid: Upid
+    type: str
+    id: str
+    user: str
+    tokenid: str | None
+    status: str | None
+    starttime: int
+    endtime: int | None
+
+    def started_by(self, identity: TokenId) -> bool:
+        return self.user == identity.user and self.tokenid == identity.name
+
+
+@dataclass(frozen=True)
+class TaskStatus:
+    """`ok`: it ended with `OK` or with `WARNINGS: n`. `exitstatus` is None while it runs, and where PVE lost it."""
+
+    running: bool
+    exitstatus: str | None = None
+
+    @property
+    def ok(self) -> bool:
+        return not self.running and bool(_GOOD_END.fullmatch(self.exitstatus or ""))
+
+
+def task_rows(answer: object) -> list[TaskRow]:
+    """Newest first. Rows of tasks whose id is none (other products write into the same list) are left out."""
+    found = []
+    for row in rows(answer):
+        try:
+            found.append(_task_row(row))
+        except MalformedIdentifier:
+            continue
+    return sorted(found, key=lambda task: task.starttime, reverse=True)
+
+
+def task_list(
+    client: Speaker, node: NodeName, *, vmid: VmId | None, typefilter: str | None, since: int | None, source: str,
+    userfilter: str | None, limit: int,
+) -> list[TaskRow]:  # fmt: skip
+    return task_rows(
+        client.get(
+            ("nodes", node, "tasks"),
+            {
+                "vmid": vmid, "typefilter": typefilter, "since": since, "source": source, "userfilter": userfilter,
+                "limit": limit,
+            },
+        )
+    )  # fmt: skip
+
+
+def task_status(client: Speaker, upid: Upid) -> TaskStatus:
+    """A task that was started just now may not be known yet: that is running. Raises PveAbsent for an unknown one."""
+    try:
+        row = Row(client.get((*_path(upid), "status")))
+    except PveRefused as error:
+        if not _NO_SUCH_TASK.search(error.upstream):
+            raise
+        if abs(time.time() - upid.started_at) < _FRESH:
+            return TaskStatus(running=True)
+        raise PveAbsent("Proxmox VE does not know this task any more.", upstream=error.upstream) from error
+    return TaskStatus(row.text("status") == "running", row.maybe("exitstatus"))
+
+
+def task_log(client: Speaker, upid: Upid, limit: int) -> list[str]:
+    """The first `limit` lines of its log."""
+    lines = rows(client.get((*_path(upid), "log"), {"limit": limit}))
+    return [row.text("t") for row in sorted(lines, key=lambda row: row.number("n"))]
+
+
+def stop_task(client: Speaker, upid: Upid) -> None:
+    """Asks it to end; ending a finished one is fine."""
+    client.delete(_path(upid))
+
+
+def first_of(found: Iterable[TaskRow], identity: TokenId, since: float) -> Upid | None:
+    return next((row.upid for row in found if row.started_by(identity) and row.starttime >= since), None)
+
+
+def _path(upid: Upid) -> tuple[str, ...]:
+    proven = Upid.parse(upid)
+    return ("nodes", proven.node, "tasks", proven)
+
+
+def _task_row(row: Row) -> TaskRow:
+    # While it runs PVE writes `user` as user@realm!token, afterwards in two fields.
+    user, _, token = row.text("user").partition("!")
+    status = row.maybe("status")
+    return TaskRow(
+        upid=Upid.parse(row.text("upid")),
+        type=row.text("type"),
+        id=row.text("id"),
+        user=user,
+        tokenid=row.maybe("tokenid") or token or None,
+        status=None if status == "RUNNING" else status,
+        starttime=row.number("starttime"),
+        endtime=row.number("endtime") or None,
+    )
