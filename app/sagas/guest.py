@@ -94,11 +94,7 @@ def find_task(run: Run, pve: Pve, node: NodeName, task_type: str, subject: int, 
         source="all",
     )
     ours = TokenId(token)
-    for row in rows:
-        started_by_us = row.user == token or (row.user == ours.user and row.tokenid == ours.name)
-        if started_by_us and row.upid not in run.judged:
-            return row.upid
-    return None
+    return next((row.upid for row in rows if row.started_by(ours) and row.upid not in run.judged), None)
 
 
 def settle_half_made(run: Run, p: GuestParameters) -> bool:
@@ -135,6 +131,8 @@ def make_gone(run: Run, p: GuestParameters) -> Upid | None:
         status = api.status()
     except PveDenied:
         raise
+    except PveAbsent:
+        return None
     except PveRefused:
         api = as_admin(run, p)
         status = api.status()
@@ -144,13 +142,10 @@ def make_gone(run: Run, p: GuestParameters) -> Upid | None:
 
 
 def _end_of_making(run: Run, p: GuestParameters) -> Upid:
-    running = [
-        row.upid
-        for row in run.gateways.as_admin(p.cluster).node(NodeName(p.node)).tasks(source="active")
-        if row.id == str(p.vmid) and row.type in ("vzcreate", "qmcreate")
-    ]
-    if running:
-        return running[0]
+    pve: Pve = run.gateways.as_admin(p.cluster)
+    for row in pve.node(NodeName(p.node)).tasks(source="active"):
+        if row.id == str(p.vmid) and row.type in ("vzcreate", "qmcreate"):
+            return row.upid
     raise PveLocked("PVE still works on this guest.")
 
 
