@@ -40,6 +40,7 @@ def _forget_in_jobs(world: World, vmid: int) -> None:
 async def remove(call: Call, task: Task, guest: Guest) -> None:
     """Everything that goes with a guest, within a task."""
     world = call.world
+    lookup.require_writable(world, guest)
     if base := linked_clone(world, guest):
         raise TaskFailed(f"base volume '{base.partition(':')[2]}' is still in use by linked clones")
     await task.sleep(1)

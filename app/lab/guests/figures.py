@@ -3,6 +3,7 @@
 The lab runs no guest, so the load of a running one is made up, steady for its id and its time.
 """
 
+import functools
 import re
 from typing import Any
 
@@ -18,9 +19,14 @@ def host_cpus(world: World, node: str) -> int:
     return world.nodes[node].cpus
 
 
+@functools.lru_cache(4096)
+def _mebibytes(written: str) -> int:
+    return int(properties.parse(written, "current")["current"])
+
+
 def memory(guest: Guest) -> int:
     """The memory that the guest may use, in bytes; 512 MiB where nothing is set."""
-    return int(properties.parse(str(guest.config.get("memory", 512)), "current")["current"]) * MIB
+    return _mebibytes(str(guest.config.get("memory", 512))) * MIB
 
 
 def cpus(world: World, guest: Guest) -> int | float | str:
@@ -36,24 +42,34 @@ def cpus(world: World, guest: Guest) -> int | float | str:
     return min(int(guest.config.get("cores", 1)) * int(guest.config.get("sockets", 1)), most)
 
 
-def _boot_disk(guest: Guest) -> str | None:
-    boot = str(guest.config.get("boot", ""))
-    if not boot.startswith("order="):
-        return None if "boot" in guest.config else drives.first_disk(guest.config, cdrom=False)
-    for device in boot.removeprefix("order=").split(";"):
-        if drives.is_drive(device) and device in guest.config:
-            drive = properties.parse_drive(str(guest.config[device]))
-            if not properties.is_cdrom(drive):
-                return device
-    return None
+@functools.lru_cache(1024)
+def _bootable(boot: str) -> tuple[str, ...]:
+    """The drives of a boot order."""
+    return tuple(device for device in boot.removeprefix("order=").split(";") if drives.is_drive(device))
+
+
+@functools.lru_cache(65_536)
+def _written_size(kind: str, value: str) -> int:
+    """The size that a disk's value tells; -1 for CD drives."""
+    disk = drives.parse_disk(kind, value)
+    if kind == "qemu" and properties.is_cdrom(disk):
+        return -1
+    return sizes.size_of(disk.get("size", "0")) or 0
 
 
 def disk_size(guest: Guest) -> int:
     """The size of the root file system or of the disk that boots, in bytes; 0 where there is none."""
-    key = "rootfs" if guest.kind == "lxc" else _boot_disk(guest)
-    if key is None or key not in guest.config:
-        return 0
-    return sizes.size_of(drives.parse_disk(guest.kind, str(guest.config[key])).get("size", "0")) or 0
+    config = guest.config
+    if guest.kind == "lxc":
+        return _written_size("lxc", str(config.get("rootfs", "")))
+    boot = str(config.get("boot", ""))
+    if not boot.startswith("order="):
+        first = None if "boot" in config else drives.first_disk(config, cdrom=False)
+        return _written_size("qemu", str(config[first])) if first else 0
+    for device in _bootable(boot):
+        if device in config and (size := _written_size("qemu", str(config[device]))) >= 0:
+            return size
+    return 0
 
 
 def name(guest: Guest) -> str:
@@ -99,7 +115,7 @@ def _tail(world: World, guest: Guest) -> dict[str, Any]:
     out: dict[str, Any] = {}
     if guest.config.get("template"):
         out["template"] = 1
-    if guest.config.get("tags"):
+    if str(guest.config.get("tags", "")).strip():
         out["tags"] = ";".join(sorted(t for t in re.split(r"[,; ]+", str(guest.config["tags"])) if t))
     if guest.config.get("lock"):
         out["lock"] = guest.config["lock"]

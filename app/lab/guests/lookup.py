@@ -41,6 +41,13 @@ def in_task(world: World, kind: str, node: str, vmid: int) -> Guest:
     return guest
 
 
+def require_writable(world: World, guest: Guest) -> None:
+    """Without quorum no configuration can be written (facts.md section 13). Raises TaskFailed."""
+    if not world.cluster.quorate:
+        path = f"/etc/pve/nodes/{guest.node}/{FOLDERS[guest.kind]}/{guest.vmid}.conf.tmp.{world.next_pid}"
+        raise TaskFailed(f"unable to open file '{path}' - Permission denied")
+
+
 def lock_text(guest: Guest) -> str | None:
     """`VM is locked (backup)`, or None where the guest is not locked."""
     lock = guest.config.get("lock")

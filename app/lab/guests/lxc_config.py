@@ -72,6 +72,7 @@ async def change(call: Call) -> Any:
 
 async def _carry_out(call: Call, given: Values, delete: list[str], revert: list[str]) -> None:
     guest = lookup.guest_of(call, "lxc")
+    lookup.require_writable(call.world, guest)
     lookup.require_unlocked(guest)
     lookup.require_digest(call, guest)
     lxc_options.require_changeable(given, delete)
@@ -81,6 +82,8 @@ async def _carry_out(call: Call, given: Values, delete: list[str], revert: list[
     for key, value in given.items():
         if drives.is_mount(key):
             changes[key] = await disks.settle(call.world, call.node, "lxc", guest.vmid, key, str(value))
+        elif key == "tags" and not str(value).strip():
+            delete = [*delete, key]
         else:
             changes[key] = lxc_options.stored(key, value)
     config.revert(guest, revert)

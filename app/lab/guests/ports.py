@@ -4,11 +4,12 @@
 """
 
 import asyncio
+import contextlib
 
+from app.lab import clock
 from app.lab.state import Guest, World
 
 _listeners: dict[tuple[int, int], asyncio.Server] = {}
-_opening: set[asyncio.Task[None]] = set()
 
 
 def _key(world: World, guest: Guest) -> tuple[int, int]:
@@ -21,17 +22,19 @@ async def _greet(_reader: asyncio.StreamReader, writer: asyncio.StreamWriter) ->
 
 
 async def _open(world: World, guest: Guest) -> None:
-    await asyncio.sleep(guest.boot_seconds * world.time_scale)
+    await clock.sleep(world, guest.boot_seconds)
     if guest.status == "running" and _key(world, guest) not in _listeners:
-        _listeners[_key(world, guest)] = await asyncio.start_server(_greet, guest.address, guest.port)
+        # An address that something else has taken leaves the guest without a port, as on a real network.
+        with contextlib.suppress(OSError):
+            _listeners[_key(world, guest)] = await asyncio.start_server(_greet, guest.address, guest.port)
 
 
 def open_later(world: World, guest: Guest) -> None:
     """Listen once the guest has booted."""
     if guest.address and guest.port:
         task = asyncio.get_running_loop().create_task(_open(world, guest))
-        _opening.add(task)
-        task.add_done_callback(_opening.discard)
+        world.background.add(task)
+        task.add_done_callback(world.background.discard)
 
 
 def close(world: World, guest: Guest) -> None:

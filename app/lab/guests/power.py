@@ -5,7 +5,7 @@ from typing import Any
 
 from app.lab import clock, locks, tasks
 from app.lab.call import Call, Refused, TaskFailed, handler
-from app.lab.guests import drives, lookup, pending, ports
+from app.lab.guests import creation, drives, lookup, pending, ports
 from app.lab.state import Guest, World
 from app.lab.storage import volumes
 from app.lab.tasks import Task
@@ -115,6 +115,7 @@ def start_vm(call: Call) -> Any:
 @handler("POST", "/nodes/{node}/lxc/{vmid}/status/start")
 def start_ct(call: Call) -> Any:
     skip, vmid = lookup.require_root_skiplock(call), call.params["vmid"]
+    creation.require_quorum(call)
     guest = lookup.find(call.world, "lxc", call.node, vmid)
     if guest and guest.status == "running":
         raise Refused(500, f"CT {vmid} already running")

@@ -83,6 +83,7 @@ class Change:
     def judge_guest(self) -> Guest:
         """The checks under the guest's lock."""
         guest = lookup.guest_of(self.call, "qemu")
+        lookup.require_writable(self.call.world, guest)
         lookup.require_digest(self.call, guest)
         if not self.skiplock:
             lookup.require_unlocked(guest)

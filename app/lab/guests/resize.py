@@ -19,6 +19,7 @@ def target_size(size: int, asked: str) -> int:
 
 async def _grow(call: Call, task: Task, guest: Guest, key: str, size: int) -> None:
     volid = drives.volume_of(guest.kind, key, guest.config[key]) or ""
+    lookup.require_writable(call.world, guest)
     volume = volumes.require_there(call.world, call.node, volid)
     storage = access.in_task(call.world, volume.storage, call.node)
     async with disks.storage_lock(call.world, storage, call.node):

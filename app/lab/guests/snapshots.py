@@ -33,6 +33,7 @@ def _copied(values: Values) -> Values:
 
 async def take(world: World, task: Task, guest: Guest, name: str, description: str, *, with_memory: bool) -> None:
     """Take a snapshot within a task."""
+    lookup.require_writable(world, guest)
     if guest.config.get("template"):
         raise TaskFailed("you can't take a snapshot if it's a template")
     if name in guest.snapshots:
@@ -63,6 +64,7 @@ def _sizes(world: World, guest: Guest) -> dict[str, int]:
 
 async def roll_back(world: World, task: Task, guest: Guest, name: str) -> bool:
     """Take the guest back to a snapshot within a task; whether it came back with its memory, and so runs."""
+    lookup.require_writable(world, guest)
     if guest.config.get("template"):
         raise TaskFailed(f"you can't rollback if {'vm' if guest.kind == 'qemu' else 'ct'} is a template")
     if name not in guest.snapshots:
@@ -89,6 +91,7 @@ async def roll_back(world: World, task: Task, guest: Guest, name: str) -> bool:
 
 async def drop(world: World, task: Task, guest: Guest, name: str) -> None:
     """Remove a snapshot within a task; its children move to its parent."""
+    lookup.require_writable(world, guest)
     if name not in guest.snapshots:
         raise TaskFailed(f"snapshot '{name}' does not exist")
     await task.sleep(1)

@@ -25,6 +25,7 @@ def template_vm(call: Call) -> Any:
 
     async def work(task: Task) -> None:
         found = lookup.in_task(call.world, "qemu", call.node, guest.vmid)
+        lookup.require_writable(call.world, found)
         await task.sleep(1)
         await qemu_create.to_base(call, found.config)
         found.config["template"] = 1
@@ -41,6 +42,7 @@ def template_ct(call: Call) -> Any:
 
     async def work(task: Task) -> None:
         found = lookup.in_task(call.world, "lxc", call.node, guest.vmid)
+        lookup.require_writable(call.world, found)
         await task.sleep(1)
         found.config["template"] = 1
         found.template = True
