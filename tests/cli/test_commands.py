@@ -50,12 +50,13 @@ def test_the_database_goes_up_twice_and_down(tmp_path: Path) -> None:
 
 def test_a_command_reads_the_file_of_its_folder(tmp_path: Path) -> None:
     """What is in the environment wins."""
-    (tmp_path / ".env").write_text("POOLHOUSE_MODE=development\nPOOLHOUSE_PORT=eighty\nPOOLHOUSE_STATE_DIR=here\n")
+    state = tmp_path / "state"
+    (tmp_path / ".env").write_text(f"POOLHOUSE_MODE=development\nPOOLHOUSE_PORT=eighty\nPOOLHOUSE_STATE_DIR={state}\n")
     ended = _poolhouse("db", "upgrade", folder=tmp_path)
     assert "POOLHOUSE_PORT" in ended.stderr
     ended = _poolhouse("db", "upgrade", folder=tmp_path, environment={"POOLHOUSE_PORT": "80"})
     assert ended.returncode == 0, ended.stderr
-    assert (tmp_path / "here" / "poolhouse.db").exists()
+    assert (state / "poolhouse.db").exists()
 
 
 def test_l54_the_first_administrators_password_is_shown_once(tmp_path: Path) -> None:
@@ -86,11 +87,11 @@ def _poolhouse(
     *arguments: str, environment: Mapping[str, str] | None = None, folder: Path = CHECKOUT
 ) -> subprocess.CompletedProcess[str]:
     inherited = {name: value for name, value in os.environ.items() if not name.startswith("POOLHOUSE_")}
-    mode = {} if (folder / ".env").exists() else {"POOLHOUSE_MODE": "development"}
+    own = {} if folder != CHECKOUT else {"POOLHOUSE_MODE": "development", "PYTHON_DOTENV_DISABLED": "1"}
     return subprocess.run(
         [sys.executable, "-m", "app.cli", *arguments],
         cwd=folder,
-        env={**inherited, "PYTHONPATH": str(CHECKOUT), **mode, **(environment or {})},
+        env={**inherited, "PYTHONPATH": str(CHECKOUT), **own, **(environment or {})},
         capture_output=True,
         text=True,
         timeout=60,

@@ -60,7 +60,9 @@ def gunicorn(folder: Path, app: str, environment: Mapping[str, str]) -> Iterator
     folder.mkdir()
     port = free_port()
     command = [sys.executable, "-m", "gunicorn", "-c", str(CHECKOUT / "deploy" / "gunicorn.conf.py"), app]
-    with _running(command, folder / "gunicorn.out", {**environment, "POOLHOUSE_PORT": str(port)}):
+    with _running(
+        command, folder / "gunicorn.out", {**environment, "POOLHOUSE_PORT": str(port), "PYTHON_DOTENV_DISABLED": "1"}
+    ):
         wait_for(f"http://127.0.0.1:{port}/")
         yield port
 

@@ -32,7 +32,7 @@ def test_a_sane_request_id_is_kept(front_url: str) -> None:
     assert seen["HTTP_X_REQUEST_ID"] == "order-42.a_b"
 
 
-@pytest.mark.parametrize("bad", ["", 'a"b', "a" * 65, "a b"])
+@pytest.mark.parametrize("bad", ["", 'a"b', "a" * 65, "a b c d e", "short"])
 def test_any_other_request_id_is_replaced(front_url: str, bad: str) -> None:
     seen = requests.get(front_url, headers={"X-Request-ID": bad}, timeout=10).json()
     assert len(seen["HTTP_X_REQUEST_ID"]) == 32
@@ -63,11 +63,11 @@ def test_an_address_too_long_is_a_problem(front_url: str) -> None:
 
 def test_no_web_process_is_a_problem_that_a_front_end_can_read(orphaned_url: str) -> None:
     """L101; without CORS headers a browser would hide status and text."""
-    headers = {"Origin": FRONT_END, "X-Request-ID": "abc-1"}
+    headers = {"Origin": FRONT_END, "X-Request-ID": "call-0001"}
     answer = requests.get(f"{orphaned_url}/api/me", headers=headers, timeout=10)
     problem = _assert_problem(answer, 502, "service.unreachable")
-    assert problem["request_id"] == "abc-1"
-    assert answer.headers["X-Request-ID"] == "abc-1"
+    assert problem["request_id"] == "call-0001"
+    assert answer.headers["X-Request-ID"] == "call-0001"
     assert answer.headers["Retry-After"] == "5"
 
 

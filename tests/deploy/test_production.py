@@ -48,12 +48,12 @@ def test_l107_it_is_not_ready_without_a_worker(url: str) -> None:
 
 
 def test_a_refusal_of_the_app_has_one_request_id_and_one_set_of_cors_headers(url: str) -> None:
-    headers = {"Origin": FRONT_END, "X-Request-ID": "trace-7"}
+    headers = {"Origin": FRONT_END, "X-Request-ID": "trace-0007"}
     answer = requests.get(f"{url}/api/tenants", headers=headers, timeout=10)
     assert answer.status_code == 401
     assert answer.headers["Content-Type"].startswith("application/problem+json")
-    assert answer.headers["X-Request-ID"] == "trace-7"
-    assert answer.json()["request_id"] == "trace-7"
+    assert answer.headers["X-Request-ID"] == "trace-0007"
+    assert answer.json()["request_id"] == "trace-0007"
     assert answer.headers["Access-Control-Allow-Origin"] == FRONT_END
 
 

@@ -104,5 +104,6 @@ class Whole:
 
 
 def clean_environment(settings: Mapping[str, str]) -> dict[str, str]:
+    """These settings and no others, whatever the developer's `.env` says."""
     inherited = {name: value for name, value in os.environ.items() if not name.startswith("POOLHOUSE_")}
-    return {**inherited, **settings, "COLUMNS": "160"}
+    return {**inherited, **settings, "COLUMNS": "160", "PYTHON_DOTENV_DISABLED": "1"}
