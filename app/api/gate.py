@@ -18,6 +18,7 @@ from flask_cors import CORS
 from flask_jwt_extended import JWTManager, verify_jwt_in_request
 from flask_jwt_extended.exceptions import JWTExtendedException
 from jwt.exceptions import ExpiredSignatureError, PyJWTError
+from werkzeug.exceptions import RequestEntityTooLarge
 
 from app import current
 from app.api import conventions, errors
@@ -170,17 +171,20 @@ def _check_query(*, takes_any: bool) -> None:
 
 def _check_body(*, takes_any: bool) -> None:
     """A body is JSON. None at all is always taken, and needs no Content-Type."""
-    if not request.get_data():
+    body = request.get_data()
+    if not body:
         return
+    if request.content_length is None and len(body) >= current.settings.max_body_bytes:
+        raise RequestEntityTooLarge  # what came in chunks was cut there without a word
     if not request.is_json:
         raise errors.UnsupportedMediaType("The body must be application/json.")
     if takes_any:
         return
-    body = conventions.read_json(request)
-    if not isinstance(body, dict):
+    members = conventions.read_json(request)
+    if not isinstance(members, dict):
         raise Invalid({"body": ["this request takes none"]})
-    if body:
-        raise Invalid({name: ["Unknown field."] for name in body})
+    if members:
+        raise Invalid({name: ["Unknown field."] for name in members})
 
 
 # -- out
