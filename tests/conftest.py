@@ -6,6 +6,7 @@ import shutil
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import psycopg
 import pytest
@@ -13,6 +14,9 @@ import pytest
 from app.db import schema
 from app.db.session import Database
 from tests import servers
+
+if TYPE_CHECKING:
+    from tests.house import House
 
 
 @pytest.fixture(scope="session")
@@ -93,3 +97,18 @@ def _postgres_database(server: str, *, template: str) -> Iterator[str]:
         connection.execute(f"CREATE DATABASE {name} TEMPLATE {template}")
         yield server.removesuffix("/postgres") + f"/{name}"
         connection.execute(f"DROP DATABASE {name} WITH (FORCE)")
+
+
+@pytest.fixture(scope="session")
+def house(tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
+    """A house with its lab and one worker, for all tests that leave it as it was."""
+    from tests.house import House
+    from tests.lab.process import LabProcess
+
+    lab = LabProcess.start(state="demo", time_scale=0)
+    house = House.start(tmp_path_factory.mktemp("house"), lab)
+    house.start_worker()
+    house.wait_ready()
+    yield house
+    house.stop()
+    lab.stop()

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from datetime import timedelta
-from typing import Any
 
 import sqlalchemy as sa
 
@@ -16,20 +14,12 @@ def find(tx: Tx, user: str, key: str) -> Idempotency | None:
     return tx.get(Idempotency, (user, key))
 
 
-def add(
-    tx: Tx, user: str, key: str, fingerprint: str, status: int, body: Mapping[str, Any] | None, operation: str | None
-) -> None:
-    tx.add(
-        Idempotency(
-            user_id=user,
-            key=key,
-            fingerprint=fingerprint,
-            status=status,
-            body=dict(body) if body is not None else None,
-            operation_id=operation,
-        )
-    )
+def claim(tx: Tx, user: str, key: str, fingerprint: str) -> Idempotency:
+    """Take a key before anything else is done: whoever comes with the same one waits here, and then has lost."""
+    row = Idempotency(user_id=user, key=key, fingerprint=fingerprint, status=0)
+    tx.add(row)
     tx.flush()
+    return row
 
 
 def forget_old(tx: Tx, age: timedelta) -> None:

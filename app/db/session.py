@@ -7,7 +7,7 @@ inside another one of the same request joins it: that is how an idempotency reco
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
 from datetime import UTC, datetime
@@ -134,20 +134,28 @@ def _make_engine(url: str, pool_size: int) -> Engine:
     return engine
 
 
-_TAKEN: tuple[tuple[str, Callable[[], Conflict]], ...] = (
-    ("uq_tenants_canonical", lambda: Conflict("A tenant of this name exists.", code="name.taken")),
-    ("tenants.canonical", lambda: Conflict("A tenant of this name exists.", code="name.taken")),
-    ("uq_users_canonical", lambda: Conflict("A user of this name exists.", code="name.taken")),
-    ("users.canonical", lambda: Conflict("A user of this name exists.", code="name.taken")),
-    ("vmids", lambda: Conflict("This vmid is taken.", code="vmid.taken")),
-    ("uq_operations_open_guest", lambda: Conflict("An operation on this guest is open.", code="guest.busy")),
-    ("operations.guest_id", lambda: Conflict("An operation on this guest is open.", code="guest.busy")),
-)
+_NAME_TAKEN = "A tenant or user of this name exists."
+_GUEST_BUSY = "An operation on this guest is open."
+_IN_FLIGHT = "The first request with this key is still being decided."
+#: Constraint (PostgreSQL) or columns (SQLite) -> code and words of a race that was lost.
+_LOST_RACES: Mapping[str, tuple[str, str]] = {
+    "uq_tenants_canonical": ("name.taken", _NAME_TAKEN),
+    "tenants.canonical": ("name.taken", _NAME_TAKEN),
+    "uq_users_canonical": ("name.taken", _NAME_TAKEN),
+    "users.canonical": ("name.taken", _NAME_TAKEN),
+    "uq_operations_open_guest": ("guest.busy", _GUEST_BUSY),
+    "operations.guest_id": ("guest.busy", _GUEST_BUSY),
+    "pk_idempotency": ("idempotency.in_flight", _IN_FLIGHT),
+    "idempotency.user_id, idempotency.key": ("idempotency.in_flight", _IN_FLIGHT),
+}
 
 
 def _conflict(error: IntegrityError) -> Conflict:
-    text = str(error.orig)
-    for mark, conflict in _TAKEN:
-        if mark in text:
-            return conflict()
-    return Conflict("Somebody else changed the same thing at the same moment.", log=text, remedy="Try again.")
+    """By the constraint's name, never by the text around it: that may hold what a caller sent."""
+    diagnosis = getattr(error.orig, "diag", None)
+    constraint = diagnosis.constraint_name if diagnosis is not None else str(error.orig).partition("failed: ")[2]
+    known = _LOST_RACES.get(constraint or "")
+    if known is None:
+        return Conflict("Somebody else changed the same thing at the same moment.", log=constraint, remedy="Try again.")
+    code, detail = known
+    return Conflict(detail, code=code, log=constraint)

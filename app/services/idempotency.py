@@ -12,9 +12,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from app.db import idempotency
-from app.db.session import Database, Tx
+from app.db.models import Idempotency
+from app.db.session import Database
 from app.domain.access import Context, IdempotencyKey
-from app.domain.errors import Conflict, Invalid
+from app.domain.errors import Invalid
 
 
 @dataclass(frozen=True)
@@ -29,14 +30,14 @@ class Replay:
 class Claim:
     """A key in use by this request. `replay` is None the first time; then `store` the answer before leaving."""
 
-    def __init__(self, tx: Tx, ctx: Context, key: IdempotencyKey, replay: Replay | None) -> None:
-        self._tx = tx
-        self._ctx = ctx
-        self._key = key
-        self.replay = replay
+    def __init__(self, row: Idempotency, *, is_new: bool) -> None:
+        self._row = row
+        self.replay = None if is_new else Replay(row.status, row.body, row.operation_id)
 
     def store(self, status: int, body: Mapping[str, Any] | None, operation: str | None) -> None:
-        idempotency.add(self._tx, self._ctx.caller.user, self._key.key, self._key.fingerprint, status, body, operation)
+        self._row.status = status
+        self._row.body = dict(body) if body is not None else None
+        self._row.operation_id = operation
 
 
 class IdempotencyKeys:
@@ -46,21 +47,14 @@ class IdempotencyKeys:
     @contextmanager
     def begin(self, ctx: Context, key: IdempotencyKey) -> Iterator[Claim]:
         """The transaction of a change. Raises Invalid `idempotency.mismatch` where the key was used for another
-        request, Conflict `idempotency.in_flight` where the first one is still being decided."""
-        try:
-            with self._db.begin() as tx:
-                found = idempotency.find(tx, ctx.caller.user, key.key)
-                if found is not None and found.fingerprint != key.fingerprint:
-                    raise Invalid(
-                        {"Idempotency-Key": ["was used for another request"]}, code="idempotency.mismatch",
-                        remedy="Use a new key for a new request.",
-                    )  # fmt: skip
-                replay = Replay(found.status, found.body, found.operation_id) if found is not None else None
-                yield Claim(tx, ctx, key, replay)
-        except Conflict as error:
-            if error.code != Conflict.code:
-                raise
-            raise Conflict(
-                "The first request with this key is still being decided.", code="idempotency.in_flight",
-                remedy="Try again in a moment.",
-            ) from error  # fmt: skip
+        request, Conflict `idempotency.in_flight` where the first one was being decided just now."""
+        with self._db.begin() as tx:
+            found = idempotency.find(tx, ctx.caller.user, key.key)
+            if found is not None and found.fingerprint != key.fingerprint:
+                raise Invalid(
+                    {"Idempotency-Key": ["was used for another request"]},
+                    code="idempotency.mismatch",
+                    remedy="Use a new key for a new request.",
+                )
+            row = found or idempotency.claim(tx, ctx.caller.user, key.key, key.fingerprint)
+            yield Claim(row, is_new=found is None)
