@@ -135,6 +135,7 @@ def _make_engine(url: str, pool_size: int) -> Engine:
 
 
 _NAME_TAKEN = "A tenant or user of this name exists."
+_VMID_TAKEN = "This vmid is taken."
 _GUEST_BUSY = "An operation on this guest is open."
 _IN_FLIGHT = "The first request with this key is still being decided."
 #: Constraint (PostgreSQL) or columns (SQLite) -> code and words of a race that was lost.
@@ -143,6 +144,10 @@ _LOST_RACES: Mapping[str, tuple[str, str]] = {
     "tenants.canonical": ("name.taken", _NAME_TAKEN),
     "uq_users_canonical": ("name.taken", _NAME_TAKEN),
     "users.canonical": ("name.taken", _NAME_TAKEN),
+    "pk_vmids": ("vmid.taken", _VMID_TAKEN),
+    "vmids.cluster_id, vmids.vmid": ("vmid.taken", _VMID_TAKEN),
+    "uq_guests_cluster_id_vmid": ("vmid.taken", _VMID_TAKEN),
+    "guests.cluster_id, guests.vmid": ("vmid.taken", _VMID_TAKEN),
     "uq_operations_open_guest": ("guest.busy", _GUEST_BUSY),
     "operations.guest_id": ("guest.busy", _GUEST_BUSY),
     "pk_idempotency": ("idempotency.in_flight", _IN_FLIGHT),

@@ -135,4 +135,4 @@ def test_the_words_in_a_key_do_not_matter(database: Database, keys: IdempotencyK
                 user_id=context().caller.user, key=key.key, fingerprint=key.fingerprint, status=200
             )
         )
-    assert caught.value.code == "conflict"
+    assert caught.value.code == "idempotency.in_flight"
