@@ -102,8 +102,18 @@ def running_house(*lab_options: str) -> Iterator[House]:
             web = house.start("web", "gunicorn", "-c", "deploy/gunicorn.conf.py", "wsgi:app")
             wait_until(lambda: Client(house.url).ask("GET", "/api/health").status == 200, "web answers", web)
             yield house
+        except Exception:
+            _tell_logs(house)
+            raise
         finally:
             house.end_all()
+
+
+def _tell_logs(house: House) -> None:
+    """The ends of what the processes said: their folder goes with the house."""
+    for path in sorted(house.folder.glob("*.log")):
+        text = path.read_text(errors="replace")
+        print(f"--- {path.stem}", text[-3000:], sep="\n", file=sys.stderr)
 
 
 def _house(folder: Path) -> House:
