@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, TypeVar
 
-from app.domain.identifiers import MalformedIdentifier, Upid
+from app.domain.identifiers import Identifier, MalformedIdentifier, Upid, VmId
 from app.pve import failures
 
+Parsed = TypeVar("Parsed", bound=Identifier)
 _SEPARATORS = re.compile(r"[,; ]+")
 
 
@@ -43,6 +44,18 @@ class Row:
     def flag(self, key: str, default: bool = False) -> bool:
         value = self.values.get(key)
         return default if value is None or value == "" else str(value) not in ("0", "False")
+
+    def identifier(self, key: str, kind: type[Parsed]) -> Parsed:
+        try:
+            return kind.parse(self.text(key))
+        except MalformedIdentifier:
+            raise failures.nonsense(f"{key} is no {kind.kind}") from None
+
+    def vmid(self, key: str = "vmid") -> VmId:
+        try:
+            return VmId.parse(self.number(key))
+        except MalformedIdentifier:
+            raise failures.nonsense(f"{key} is no vmid") from None
 
     def words(self, key: str) -> tuple[str, ...]:
         """A list as PVE writes it: separated by comma, semicolon or blank."""

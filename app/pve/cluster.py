@@ -113,7 +113,7 @@ class ClusterApi:
             if row.text("type") == "cluster":
                 name, quorate = row.maybe("name"), row.flag("quorate")
             elif row.text("type") == "node":
-                nodes[NodeName.parse(row.text("name"))] = row.flag("online")
+                nodes[row.identifier("name", NodeName)] = row.flag("online")
         return ClusterStatus(name, quorate, nodes)
 
 
@@ -124,9 +124,9 @@ def version_of(answer: object) -> PveVersion:
 
 def _guest(row: Row) -> ResourceGuest:
     return ResourceGuest(
-        vmid=VmId.parse(row.number("vmid")),
+        vmid=row.vmid(),
         kind=GuestKind.VM if row.text("type") == "qemu" else GuestKind.CT,
-        node=NodeName.parse(row.text("node")),
+        node=row.identifier("node", NodeName),
         name=row.text("name"),
         status=row.text("status", "unknown"),
         lock=row.maybe("lock"),
@@ -144,7 +144,7 @@ def _guest(row: Row) -> ResourceGuest:
 
 def _node(row: Row) -> ResourceNode:
     return ResourceNode(
-        node=NodeName.parse(row.text("node")),
+        node=row.identifier("node", NodeName),
         status=row.text("status", "unknown"),
         maxcpu=row.number("maxcpu"),
         cpu=row.real("cpu"),
@@ -155,8 +155,8 @@ def _node(row: Row) -> ResourceNode:
 
 def _storage(row: Row) -> ResourceStorage:
     return ResourceStorage(
-        storage=StorageId.parse(row.text("storage")),
-        node=NodeName.parse(row.text("node")),
+        storage=row.identifier("storage", StorageId),
+        node=row.identifier("node", NodeName),
         status=row.text("status", "unknown"),
         shared=row.flag("shared"),
         content=frozenset(row.words("content")),

@@ -29,7 +29,6 @@ from app.domain.errors import (
 from app.domain.identifiers import Upid
 
 LONGEST_TEXT = 2000
-_TELLING_LINES = 5
 
 Error = TypeVar("Error", bound=AppError)
 
@@ -100,6 +99,9 @@ READINGS: tuple[Reading, ...] = (
              None, "The task was stopped before its end.", "pve.task_stopped"),
 )  # fmt: skip
 
+#: What is believed of a line of a log: texts that mean one thing wherever they stand.
+_TELLING = tuple(reading for reading in READINGS if reading.error in (PveLocked, CapacityExceeded))
+
 
 def try_again(error: BaseException) -> bool:
     """Whether the same call may do later, with nothing changed by us."""
@@ -161,15 +163,15 @@ def from_answer(method: str, status: int, reason: str, body: Mapping[str, object
 def task_failure(upid: Upid, exitstatus: str, log: Sequence[str] = ()) -> AppError:
     """What the end of a task that is no success means; the error has the member `upid`.
 
-    Where the exit status says nothing that is known, the last lines of the task's log may. An empty one: PVE lost it.
+    Where the exit status says nothing that is known, a lock or a lack of room is looked for in the task's log.
+    An empty exit status: PVE lost the task.
     """
     if not exitstatus:
         return _made(
             PveTaskFailed, "Proxmox VE lost this task; nobody knows how it ended.", "",
             code="pve.task_lost", remedy="Look at the guest itself.", upid=str(upid),
         )  # fmt: skip
-    last_words = "\n".join(line for line in log[-_TELLING_LINES:] if not line.startswith("TASK "))
-    reading = _read(exitstatus) or _read(last_words)
+    reading = _read(exitstatus) or next((found for line in log if (found := _read(line)) in _TELLING), None)
     if reading is None:
         return _made(PveTaskFailed, "A task in Proxmox VE failed.", exitstatus, upid=str(upid))
     kind = reading.error or PveTaskFailed

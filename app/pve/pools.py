@@ -58,7 +58,7 @@ class PoolsApi:
 
     def remove_guests(self, poolid: PoolId, vmids: Sequence[VmId]) -> bool:
         """False where the pool, or the only guest in it, is not there."""
-        params = {"poolid": PoolId.parse(poolid), "vms": _joined(vmids), "delete": True}
+        params: dict[str, Scalar] = {"poolid": PoolId.parse(poolid), "vms": _joined(vmids), "delete": True}
         try:
             self._client.put(("pools",), params)
         except PveAbsent:
@@ -83,6 +83,6 @@ def _pool(row: Row) -> Pool:
     return Pool(
         poolid=row.text("poolid"),
         comment=row.text("comment"),
-        vmids=frozenset(VmId.parse(member.number("vmid")) for member in members if "vmid" in member.values),
+        vmids=frozenset(member.vmid() for member in members if "vmid" in member.values),
         storages=frozenset(member.text("storage") for member in members if member.text("type") == "storage"),
     )

@@ -68,7 +68,7 @@ def delete_volume(client: Speaker, node: NodeName, volid: Volid) -> Upid | None:
 
 def _storage(row: Row) -> NodeStorage:
     return NodeStorage(
-        storage=StorageId.parse(row.text("storage")),
+        storage=row.identifier("storage", StorageId),
         type=row.text("type"),
         content=frozenset(row.words("content")),
         active=row.flag("active"),
@@ -86,7 +86,7 @@ def _volume(row: Row) -> VolumeRow:
         content=row.text("content"),
         format=row.text("format"),
         size=row.number("size"),
-        vmid=VmId.parse(row.number("vmid")) if row.number("vmid") else None,
+        vmid=row.vmid() if row.number("vmid") else None,
         ctime=row.number("ctime") or None,
         notes=row.text("notes"),
         protected=row.flag("protected"),

@@ -7,7 +7,7 @@ import time
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from app.domain.errors import PveAbsent, PveRefused
+from app.domain.errors import PveAbsent
 from app.domain.identifiers import MalformedIdentifier, NodeName, TokenId, Upid, VmId
 from app.pve.answers import Row, rows
 from app.pve.speaking import Speaker
@@ -16,7 +16,6 @@ from app.pve.speaking import Speaker
 CLOCK_MARGIN = 60
 _FRESH = 15
 _GOOD_END = re.compile(r"OK|WARNINGS: \d+")
-_NO_SUCH_TASK = re.compile(r"no such task|unable to (find|open) task|Parameter verification failed")
 
 
 @dataclass(frozen=True)
@@ -78,15 +77,13 @@ def task_list(
 
 
 def task_status(client: Speaker, upid: Upid) -> TaskStatus:
-    """A task that was started just now may not be known yet: that is running. Raises PveAbsent for an unknown one."""
+    """A task that was started just now may not be known yet (400 `no such task`): that is running. Raises PveAbsent."""
     try:
         row = Row(client.get((*_path(upid), "status")))
-    except PveRefused as error:
-        if not _NO_SUCH_TASK.search(error.upstream):
-            raise
+    except PveAbsent:
         if abs(time.time() - upid.started_at) < _FRESH:
             return TaskStatus(running=True)
-        raise PveAbsent("Proxmox VE does not know this task any more.", upstream=error.upstream) from error
+        raise
     return TaskStatus(row.text("status") == "running", row.maybe("exitstatus"))
 
 
