@@ -27,8 +27,9 @@ def load_settings() -> Settings:
 
 @contextmanager
 def plain_errors() -> Iterator[None]:
-    """What the house refuses is told in its own words, without a traceback."""
+    """What the house refuses is told in its own words, without a traceback; an operator may read its log's too."""
     try:
         yield
     except AppError as error:
-        raise click.ClickException(" ".join(filter(None, [error.detail, error.remedy]))) from error
+        log = f"({error.log})" if error.log else None
+        raise click.ClickException(" ".join(filter(None, [error.detail, error.remedy, log]))) from error
