@@ -19,8 +19,8 @@ _ABSTRACT = {"error", "pve.error"}
 
 
 def codes_in(*rooms: Path) -> set[str]:
-    """Every `code = "..."`, `code="..."` and `"code": "..."`, and the API's table of what the framework refuses."""
-    form = re.compile(r"""(?:\bcode(?::\s*str)?\s*=\s*|"code":\s*|\b4\d\d: \()"([a-z_]+(?:\.[a-z_]+)*)\"""")
+    """Every `code = "..."`, `code="..."`, `"code": "..."`, and the tables of lost races and of refusals by the framework."""
+    form = re.compile(r"""(?:\bcode(?::\s*str)?\s*=\s*|"code":\s*|\b4\d\d: \(|": \()"([a-z_]+(?:\.[a-z_]+)*)\"""")
     files = [path for room in rooms for path in (room.rglob("*.py") if room.is_dir() else [room])]
     return {code for path in files for code in form.findall(path.read_text())} - _ABSTRACT
 
