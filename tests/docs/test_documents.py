@@ -19,7 +19,7 @@ _ABSTRACT = {"error", "pve.error"}
 
 
 def codes_in(*rooms: Path) -> set[str]:
-    """Every `code = "..."`, `code="..."`, `"code": "..."`, and the tables of lost races and of refusals by the framework."""
+    """Every `code = "..."`, `code="..."`, `"code": "..."`, and the tables of lost races and of refusals."""
     form = re.compile(r"""(?:\bcode(?::\s*str)?\s*=\s*|"code":\s*|\b4\d\d: \(|": \()"([a-z_]+(?:\.[a-z_]+)*)\"""")
     files = [path for room in rooms for path in (room.rglob("*.py") if room.is_dir() else [room])]
     return {code for path in files for code in form.findall(path.read_text())} - _ABSTRACT
