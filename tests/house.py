@@ -17,13 +17,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from app.config import Settings
 from flask import Flask
 from flask.testing import FlaskClient
 from werkzeug.test import TestResponse
 
 from app import bootstrap, create_app
+from app.config import Settings
 from tests.lab.process import LabProcess
+from tests.lab_view import LabView
 
 ADMIN_PASSWORD = "correct horse battery"
 PASSWORD = "a long enough password"
@@ -89,6 +90,7 @@ class House:
     environ: dict[str, str]
     settings: Settings
     app: Flask
+    pve: LabView
     workers: list[subprocess.Popen[bytes]] = field(default_factory=list)
 
     @classmethod
@@ -106,7 +108,8 @@ class House:
         loaded = Settings.from_env(environ)
         bootstrap.migrate(loaded)
         bootstrap.seed_development(loaded, lab.url, lab.password, str(lab.ca_file))
-        return cls(lab, state_dir, environ, loaded, create_app(loaded))
+        view = LabView(lab.url, lab.password, lab.ca_file, lab.control_url)
+        return cls(lab, state_dir, environ, loaded, create_app(loaded), view)
 
     def start_worker(self) -> subprocess.Popen[bytes]:
         """A worker that is ready to work."""
@@ -162,7 +165,7 @@ class House:
         return self.login(username, PASSWORD)
 
     def calls(self) -> list[dict[str, Any]]:
-        return self.lab.calls()
+        return self.pve.calls()
 
 
 def container(**more: Any) -> dict[str, Any]:

@@ -15,7 +15,7 @@ PVE_KIND = {"cts": "lxc", "vms": "qemu"}
 
 def seen(house: House, kind: str, guest: dict[str, Any]) -> dict[str, Any]:
     """The guest's config as the lab's administrator sees it."""
-    found: dict[str, Any] = house.lab.api("GET", f"/nodes/{guest['node']}/{PVE_KIND[kind]}/{guest['vmid']}/config")
+    found: dict[str, Any] = house.pve.get(f"/nodes/{guest['node']}/{PVE_KIND[kind]}/{guest['vmid']}/config")
     return found
 
 
@@ -51,8 +51,8 @@ def test_create_start_stop_reboot_delete(house: House, tenant: dict[str, Any], m
     assert int(config["memory"]) == 256
     assert config["cores"] == 2
     assert f"poolhouse-guest: {guest['id']}" in config["description"]
-    members = house.lab.api("GET", f"/pools/{tenant['poolid']}")["members"]
-    assert guest["vmid"] in [m["vmid"] for m in members], "every guest is in its tenant's pool"
+    members = house.pve.members(tenant["poolid"])
+    assert guest["vmid"] in members, "every guest is in its tenant's pool"
 
     base = f"/proxmox/{kind}/{guest['id']}"
     started = member.done("POST", f"{base}/start")
@@ -71,7 +71,7 @@ def test_create_start_stop_reboot_delete(house: House, tenant: dict[str, Any], m
     assert member.done("POST", f"{base}/stop", {"force": True})["result"]["guest"]["state"] == "stopped"
     member.done("DELETE", base)
     assert member.get(base).status_code == 404
-    assert guest["vmid"] not in [g["vmid"] for g in house.lab.api("GET", "/cluster/resources?type=vm")]
+    assert guest["vmid"] not in [g["vmid"] for g in house.pve.guests()]
 
 
 def test_every_container_is_unprivileged_sent_and_read_back(house: House, member: Caller) -> None:
@@ -126,13 +126,13 @@ def test_passwords_are_not_kept(house: House, member: Caller) -> None:
 
 def test_tenant_work_goes_out_under_the_tenants_own_token(house: House, tenant: dict[str, Any], member: Caller) -> None:
     """L11: the administrator's identity writes to /pools only, and never to a guest."""
-    house.lab.clear_calls()
+    before = len(house.calls())
     for kind in KINDS:
         guest = member.done("POST", f"/proxmox/{kind}", BODIES[kind]())["result"]["guest"]
         member.done("POST", f"/proxmox/{kind}/{guest['id']}/start")
         member.done("POST", f"/proxmox/{kind}/{guest['id']}/stop")
         member.done("DELETE", f"/proxmox/{kind}/{guest['id']}")
-    writes = [call for call in house.calls() if call["method"] != "GET"]
+    writes = [call for call in house.calls()[before:] if call["method"] != "GET"]
     assert writes
     token = f"{tenant['pve_user']}!poolhouse"
     foreign = [call for call in writes if call["user"] != token and not call["path"].startswith("/pools")]
@@ -155,7 +155,7 @@ def test_a_failed_creation_leaves_no_trace_and_gives_everything_back(
 ) -> None:
     """L28, L40."""
     before = member.get(f"/tenants/{tenant['id']}").get_json()["usage"]
-    with house.lab.fault(kind="task_fails", task="vzcreate", text="unable to create CT - disk is broken", count=1):
+    with house.pve.fault(kind="task_fails", task="vzcreate", text="unable to create CT - disk is broken", count=1):
         answer = member.post("/proxmox/cts", container(), wait=30)
     assert answer.status_code == 502, answer.get_data(as_text=True)
     assert answer.get_json()["code"] == "pve.task_failed"
@@ -164,24 +164,24 @@ def test_a_failed_creation_leaves_no_trace_and_gives_everything_back(
 
 def test_a_create_that_could_not_join_its_pool_is_joined(house: House, tenant: dict[str, Any], member: Caller) -> None:
     """L131."""
-    with house.lab.fault(kind="pool_join_fails", count=1):
+    with house.pve.fault(kind="pool_join_fails", count=1):
         guest = member.done("POST", "/proxmox/cts", container())["result"]["guest"]
-    members = house.lab.api("GET", f"/pools/{tenant['poolid']}")["members"]
-    assert guest["vmid"] in [m["vmid"] for m in members]
+    members = house.pve.members(tenant["poolid"])
+    assert guest["vmid"] in members
 
 
 def test_a_lost_answer_makes_no_second_guest(house: House, tenant: dict[str, Any], member: Caller) -> None:
     """L38, L74."""
-    with house.lab.fault(method="POST", path="/nodes/[^/]+/lxc", kind="lose_reply", count=1):
+    with house.pve.fault(method="POST", path="/nodes/[^/]+/lxc", kind="lost_reply", count=1):
         guest = member.done("POST", "/proxmox/cts", container())["result"]["guest"]
-    created = [c for c in house.lab.tasks() if c["type"] == "vzcreate" and c["id"] == str(guest["vmid"])]
+    created = [c for c in house.pve.tasks() if c["type"] == "vzcreate" and c["id"] == str(guest["vmid"])]
     assert len(created) == 1
 
 
 def test_a_guest_deleted_behind_our_back_is_missing_and_can_be_deleted(house: House, member: Caller) -> None:
     """L122."""
     guest = member.done("POST", "/proxmox/cts", container())["result"]["guest"]
-    house.lab.api("DELETE", f"/nodes/{guest['node']}/lxc/{guest['vmid']}")
+    house.pve.delete(f"/nodes/{guest['node']}/lxc/{guest['vmid']}")
     wait_for(lambda: member.get(f"/proxmox/cts/{guest['id']}").get_json()["state"] == "missing")
     member.done("DELETE", f"/proxmox/cts/{guest['id']}")
     assert member.get(f"/proxmox/cts/{guest['id']}").status_code == 404
@@ -190,7 +190,7 @@ def test_a_guest_deleted_behind_our_back_is_missing_and_can_be_deleted(house: Ho
 def test_a_second_operation_on_a_busy_guest_is_told_which_one_is_open(house: House, member: Caller) -> None:
     """L120."""
     guest = member.done("POST", "/proxmox/cts", container())["result"]["guest"]
-    with house.lab.fault(method="POST", path=".*/status/start", kind="delay", seconds=2, count=1):
+    with house.pve.fault(method="POST", path=".*/status/start", kind="delay", seconds=2, count=1):
         first = member.post(f"/proxmox/cts/{guest['id']}/start")
         second = member.post(f"/proxmox/cts/{guest['id']}/stop")
     assert first.status_code == 202

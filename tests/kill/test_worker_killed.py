@@ -39,11 +39,11 @@ def settle(caller: Caller, operations: list[str]) -> list[dict[str, Any]]:
 def check_world(house: House, tenant: dict[str, Any], member: Caller) -> None:
     """Nothing unowned in PVE, nothing owned that is not there, and the ledger equals the sum of the guests."""
     rows = [g for kind in ("cts", "vms") for g in member.get(f"/proxmox/{kind}?limit=1000").get_json()["data"]]
-    in_pool = {m["vmid"] for m in house.lab.api("GET", f"/pools/{tenant['poolid']}")["members"]}
-    ours = {g["vmid"] for g in house.lab.api("GET", "/cluster/resources?type=vm") if 10_000 <= g["vmid"] < 20_000}
+    in_pool = house.pve.members(tenant["poolid"])
+    ours = {g["vmid"] for g in house.pve.guests() if 10_000 <= g["vmid"] < 20_000}
     elsewhere = {
         vmid for t in house.admin().get("/tenants?limit=1000").get_json()["data"] if t["id"] != tenant["id"]
-        for vmid in (m["vmid"] for m in house.lab.api("GET", f"/pools/{t['poolid']}")["members"])
+        for vmid in house.pve.members(t["poolid"])
     }  # fmt: skip
     assert {g["vmid"] for g in rows} == in_pool
     assert ours - elsewhere == in_pool
@@ -53,7 +53,7 @@ def check_world(house: House, tenant: dict[str, Any], member: Caller) -> None:
     assert usage["disk_gb"] == sum(g["disk_gb"] for g in rows)
     owned = {f"vm-{g['vmid']}-" for g in rows}
     for node in ("n1", "n2"):
-        for volume in house.lab.api("GET", f"/nodes/{node}/storage/local-lvm/content"):
+        for volume in house.pve.get(f"/nodes/{node}/storage/local-lvm/content"):
             if 10_000 <= volume.get("vmid", 0) < 20_000 and volume["vmid"] not in elsewhere:
                 assert any(mark in volume["volid"] for mark in owned), volume
 
@@ -109,8 +109,8 @@ def test_killed_while_a_tenant_is_built_and_while_it_goes(slow_house: House) -> 
         house.start_worker()
         (ended,) = settle(house.admin(), [gone.headers["Location"].removeprefix("/api")])
         assert ended["state"] == "succeeded", ended["error"]
-        assert tenant["poolid"] not in [p["poolid"] for p in house.lab.api("GET", "/pools")]
-        assert tenant["pve_user"] not in [u["userid"] for u in house.lab.api("GET", "/access/users")]
+        assert tenant["poolid"] not in [p["poolid"] for p in house.pve.get("/pools")]
+        assert tenant["pve_user"] not in [u["userid"] for u in house.pve.get("/access/users")]
 
 
 def test_a_key_makes_one_guest_over_a_crash(slow_house: House, tmp_path: Path) -> None:

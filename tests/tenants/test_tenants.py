@@ -10,22 +10,23 @@ import pytest
 from tests.house import House, container, wait_for
 
 
-def pve(house: House, path: str) -> Any:
-    """What the lab's administrator sees."""
-    return house.lab.api("GET", path)
-
-
 def walls(house: House, tenant: dict[str, Any]) -> dict[str, Any]:
     """Everything in PVE that belongs to a tenant."""
     return {
-        "pools": [p for p in pve(house, "/pools") if p["poolid"] == tenant["poolid"]],
-        "users": [u for u in pve(house, "/access/users") if u["userid"] == tenant["pve_user"]],
+        "pools": [p for p in house.pve.get("/pools") if p["poolid"] == tenant["poolid"]],
+        "users": [u for u in house.pve.get("/access/users") if u["userid"] == tenant["pve_user"]],
         "acl": {
             (a["path"], a["ugid"], a["roleid"])
-            for a in pve(house, "/access/acl")
+            for a in house.pve.get("/access/acl")
             if a["ugid"].split("!")[0] == tenant["pve_user"]
         },
     }
+
+
+def token_secret(house: House, tenant: dict[str, Any]) -> str:
+    """Out of the lab's own memory: nobody else can know it."""
+    found: str = house.pve.state()["users"][tenant["pve_user"]]["tokens"]["poolhouse"]["secret"]
+    return found
 
 
 NOTHING: dict[str, Any] = {"pools": [], "users": [], "acl": set()}
@@ -47,7 +48,7 @@ def test_a_tenant_gets_pool_user_token_and_rights_and_nothing_on_the_root(house:
         assert ("/storage/local-lvm", who, "PoolhouseStorage") in made["acl"]
         assert ("/sdn/zones/localnetwork/vmbr0", who, "PoolhouseNetwork") in made["acl"]
     assert not [path for path, _, _ in made["acl"] if path in ("/", "/vms", "/access")]
-    tokens = pve(house, f"/access/users/{user}/token")
+    tokens = house.pve.get(f"/access/users/{user}/token")
     assert [(t["tokenid"], t["privsep"]) for t in tokens] == [("poolhouse", 1)]
 
 
@@ -58,7 +59,7 @@ def test_the_token_is_sealed_in_the_database(house: House) -> None:
     raw = b"".join(path.read_bytes() for path in house.state_dir.glob("poolhouse.db*"))
     assert "token" not in listed
     assert tenant["poolid"].encode() in raw
-    secret = house.lab.token_secret(f"{tenant['pve_user']}!poolhouse")
+    secret = token_secret(house, tenant)
     assert secret
     assert secret.encode() not in raw
 
@@ -77,12 +78,12 @@ def test_two_spellings_are_one_name(house: House, spelling: str) -> None:
 
 def test_a_refused_tenant_is_undone_whole(house: House) -> None:
     """A role that cannot be granted at the last step takes everything back."""
-    before = (pve(house, "/pools"), pve(house, "/access/users"), pve(house, "/access/acl"))
-    with house.lab.fault(method="PUT", path="/access/acl", kind="refuse", status=500, text="acl is broken"):
+    before = (house.pve.get("/pools"), house.pve.get("/access/users"), house.pve.get("/access/acl"))
+    with house.pve.fault(method="PUT", path="/access/acl", kind="refuse", status=500, text="acl is broken"):
         answer = house.admin().post("/tenants", {"name": f"doomed {uuid.uuid4().hex[:8]}"}, wait=30)
     assert answer.status_code == 502, answer.get_data(as_text=True)
     assert answer.get_json()["code"] == "pve.refused"
-    after = (pve(house, "/pools"), pve(house, "/access/users"), pve(house, "/access/acl"))
+    after = (house.pve.get("/pools"), house.pve.get("/access/users"), house.pve.get("/access/acl"))
     assert after == before
     names = [t["name"] for t in house.admin().get("/tenants?limit=1000").get_json()["data"]]
     assert not [name for name in names if name.startswith("doomed")]
@@ -91,7 +92,7 @@ def test_a_refused_tenant_is_undone_whole(house: House) -> None:
 def test_a_lock_of_pve_is_waited_for(house: House) -> None:
     """L49: a busy user.cfg is no refusal."""
     text = "create pool failed: cfs-lock 'file-user_cfg' error: got lock request timeout"
-    with house.lab.fault(method="POST", path="/pools", kind="refuse", status=500, text=text, count=1):
+    with house.pve.fault(method="POST", path="/pools", kind="refuse", status=500, text=text, count=1):
         tenant = house.make_tenant()
     assert tenant["state"] == "active"
 
@@ -112,7 +113,7 @@ def test_delete_refuses_while_guests_exist_and_cascades_when_told(house: House) 
     assert refused.get_json()["code"] == "tenant.not_empty"
     house.admin().done("DELETE", f"/tenants/{tenant['id']}?cascade=true")
     assert walls(house, tenant) == NOTHING
-    assert guest["vmid"] not in [g["vmid"] for g in pve(house, "/cluster/resources?type=vm")]
+    assert guest["vmid"] not in [g["vmid"] for g in house.pve.get("/cluster/resources?type=vm")]
     assert member.get("/proxmox/cts").get_json()["data"] == []
 
 
@@ -134,7 +135,7 @@ def test_tenants_by_name_and_by_id(house: House) -> None:
 
 
 def test_a_dead_cluster_keeps_the_operation_waiting_not_lost(house: House) -> None:
-    with house.lab.fault(path="/access/.*", kind="close"):
+    with house.pve.fault(path="/access/.*", kind="close"):
         accepted = house.admin().post("/tenants", {"name": f"patient {uuid.uuid4().hex[:8]}"})
         assert accepted.status_code == 202
         where = accepted.headers["Location"].removeprefix("/api")
