@@ -97,7 +97,7 @@ def running_house(*lab_options: str) -> Iterator[House]:
         try:
             _start_lab(house, lab_options)
             house.run("poolhouse", "db", "upgrade")
-            lab, certificate = house.environ["BENCH_LAB_URL"], house.folder / "lab" / "cert.pem"
+            lab, certificate = house.environ["BENCH_LAB_URL"], house.folder / "lab" / "lab.crt"
             house.run("poolhouse", "seed", "--lab", lab, "--ca-file", str(certificate))
             web = house.start("web", "gunicorn", "-c", "deploy/gunicorn.conf.py", "wsgi:app")
             wait_until(lambda: Client(house.url).ask("GET", "/api/health").status == 200, "web answers", web)
