@@ -234,8 +234,10 @@ class GuestApi(ABC):
         self._client.put((*self._path, "config"), params)
 
     def apply(self, settings: Settings) -> None:
-        """Write these settings into the config."""
-        self.update(settings.wire())
+        """Write these settings into the config; what they name and leave open goes, as a clone's inherited ssh keys."""
+        wire = settings.wire()
+        given = {key: value for key, value in wire.items() if value is not None}
+        self.update(given, delete=wire.keys() - given.keys())
 
     def resize(self, disk: str, *, size_gb: int, digest: str | None = None) -> Upid:
         """Grow a disk to `size_gb` GiB; the task fails where it is larger already."""

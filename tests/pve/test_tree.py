@@ -190,13 +190,15 @@ def test_l79_a_change_carries_its_digest(wire: requests_mock.Mocker, vm: VmApi) 
     assert caught.value.code == "pve.config_changed"
 
 
-def test_settings_are_written_into_a_clone(wire: requests_mock.Mocker, vm: VmApi, container: ContainerApi) -> None:
+def test_what_settings_leave_open_is_not_inherited(
+    wire: requests_mock.Mocker, vm: VmApi, container: ContainerApi
+) -> None:
     wire.put(f"{VM}/config", json={"data": None})
     settings = VmSettings(GuestName("v2"), 1024, 4, NET, cloud_init=CloudInit(user="me"))
     vm.apply(settings)
     assert form(wire) == {
         "name": "v2", "memory": "1024", "cores": "4", "sockets": "1", "net0": "virtio,bridge=vmbr0,firewall=1",
-        "ciuser": "me", "ipconfig0": "ip=dhcp",
+        "ciuser": "me", "ipconfig0": "ip=dhcp", "delete": "cipassword,nameserver,sshkeys,tags",
     }  # fmt: skip
     with pytest.raises(Invalid):
         container.apply(settings)
