@@ -84,6 +84,8 @@ class Call:
     node: str
     schema: dict[str, Any]
     schema_of_method: Callable[[str, str], dict[str, Any]]
+    upload: bytes | None = None
+    """The inside of the file that a multipart body brought."""
 
     def has(self, path: str, *privileges: str, any_of: bool = False) -> bool:
         """Whether the caller has all (or any) of the privileges on the path."""
@@ -101,8 +103,8 @@ class Call:
 
     def start_task(self, kind: str, about: str, work: tasks.Work) -> str:
         """Start a task on the call's node; returns its UPID."""
-        made = self.params.get("newid", self.params.get("vmid"))
-        guest = int(made) if str(made).isdigit() else None
+        made = str(self.params.get("newid", self.params.get("vmid", "")))
+        guest = int(made) if made.isdigit() else None
         return tasks.start(self.world, self.node, kind, about, self.who.name, work, guest)
 
     async def wait_briefly(self, upid: str, seconds: int) -> str | None:

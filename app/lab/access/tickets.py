@@ -1,0 +1,100 @@
+"""Tickets, CSRF tokens and API tokens: who a request comes from (facts.md section 3)."""
+
+import base64
+import hashlib
+import hmac
+import urllib.parse
+
+from app.lab import clock
+from app.lab.access.rights import Identity
+from app.lab.state import User, World
+
+_LIFETIME = 7200
+_EARLY = 300
+"""Seconds that a ticket may come of a clock ahead of ours."""
+
+
+class NotAuthenticated(Exception):
+    """401; the text is the reason phrase."""
+
+
+def active(world: World, userid: str) -> User | None:
+    """The user, if there is one who is enabled and not expired."""
+    user = world.users.get(userid)
+    if user is None or not user.enable or (user.expire and user.expire < clock.now(world)):
+        return None
+    return user
+
+
+def _signature(world: World, text: str) -> str:
+    key = bytes.fromhex(world.secret)
+    return base64.b64encode(hmac.digest(key, text.encode(), hashlib.sha256)).decode()
+
+
+def ticket(world: World, userid: str) -> str:
+    """`PVE:USER@REALM:HEXTIME::SIGNATURE`."""
+    text = f"PVE:{userid}:{int(clock.now(world)):08X}"
+    return f"{text}::{_signature(world, text)}"
+
+
+def csrf_token(world: World, userid: str) -> str:
+    """`HEXTIME:SIGNATURE`, without the padding."""
+    stamp = f"{int(clock.now(world)):08X}"
+    return f"{stamp}:{_signature(world, f'csrf:{stamp}:{userid}').rstrip('=')}"
+
+
+def _fresh(world: World, stamp: str) -> bool:
+    try:
+        age = clock.now(world) - int(stamp, 16)
+    except ValueError:
+        return False
+    return -_EARLY < age < _LIFETIME
+
+
+def owner(world: World, presented: str) -> str | None:
+    """The user of a valid ticket, whatever became of him since."""
+    text, _, signature = presented.partition("::")
+    parts = text.split(":")
+    if len(parts) != 3 or parts[0] != "PVE" or not _fresh(world, parts[2]):
+        return None
+    return parts[1] if hmac.compare_digest(signature, _signature(world, text)) else None
+
+
+def _csrf_fits(world: World, userid: str, presented: str) -> bool:
+    stamp, _, signature = presented.partition(":")
+    wanted = _signature(world, f"csrf:{stamp}:{userid}").rstrip("=")
+    return _fresh(world, stamp) and hmac.compare_digest(signature, wanted)
+
+
+def cookie(header: str) -> str | None:
+    """The ticket of a Cookie header, decoded; None where there is none or an empty one."""
+    for part in header.split(";"):
+        name, _, value = part.strip().partition("=")
+        if name == "PVEAuthCookie" and value:
+            return urllib.parse.unquote(value)
+    return None
+
+
+def of_token(world: World, authorization: str) -> Identity:
+    """The identity of `PVEAPIToken=USER@REALM!ID=SECRET`. Raises NotAuthenticated."""
+    name, _, secret = authorization.removeprefix("PVEAPIToken").removeprefix("=").strip().partition("=")
+    who = Identity.parse(name)
+    user = active(world, who.user)
+    token = user.tokens.get(who.token or "") if user else None
+    if token is None or not hmac.compare_digest(token.secret.encode(), secret.encode()):
+        raise NotAuthenticated("Authentication failed!")
+    if token.expire and token.expire < clock.now(world):
+        raise NotAuthenticated("Authentication failed!")
+    return who
+
+
+def of_cookie(world: World, presented: str | None, csrf: str | None, *, writes: bool) -> Identity:
+    """The identity of a ticket, with its CSRF token wherever something may be written. Raises NotAuthenticated."""
+    if presented is None:
+        raise NotAuthenticated("No ticket")
+    userid = owner(world, presented)
+    if userid is None or active(world, userid) is None:
+        raise NotAuthenticated("Authentication failed!")
+    if writes and not _csrf_fits(world, userid, csrf or ""):
+        raise NotAuthenticated("Permission denied - invalid csrf token")
+    return Identity(userid)

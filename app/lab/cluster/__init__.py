@@ -1,0 +1,1 @@
+"""Pools, resources, options and everything else that belongs to the cluster as a whole."""

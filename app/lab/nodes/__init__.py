@@ -1,0 +1,1 @@
+"""The hosts: their figures, their settings, their tasks."""

@@ -1,0 +1,244 @@
+"""The API's door: TLS, tickets, envelopes, reason phrases, as pveproxy has them (facts.md sections 1 to 3)."""
+
+import asyncio
+import re
+import ssl
+from typing import Any
+
+import orjson
+from aiohttp import web
+from aiohttp.http_exceptions import BadHttpMethod
+from aiohttp.web_protocol import RequestHandler
+
+from app.lab import bodies, clock, faults
+from app.lab.access import tickets
+from app.lab.access.rights import Identity
+from app.lab.bodies import Address, Unreadable
+from app.lab.call import Refused, Reply
+from app.lab.dispatch import NodeAway
+from app.lab.running import Lab
+
+_METHODS = frozenset({"GET", "POST", "PUT", "DELETE"})
+_LATE = 3.0
+"""PVE seconds that every 401 is held back."""
+_SILENT = 5.0
+"""PVE seconds after which an upload without a multipart body is dropped without an answer."""
+_JSON = "application/json;charset=UTF-8"
+_SERVER = {"Server": "pve-api-daemon/3.0", "Cache-Control": "max-age=0", "Pragma": "no-cache"}
+_OPEN = frozenset(
+    {
+        ("GET", "/access/domains"),
+        ("GET", "/access/ticket"),
+        ("POST", "/access/ticket"),
+        ("POST", "/access/openid/login"),
+        ("POST", "/access/openid/auth-url"),
+    }
+)
+"""Calls that need no credentials."""
+_UPLOAD = re.compile(r"/nodes/[^/]+/storage/[^/]+/upload")
+_KEEP_ALIVE_SECONDS = 5.0
+_REQUESTS_PER_CONNECTION = 100
+
+
+class Cut(Exception):
+    """The connection is closed without any answer."""
+
+
+class Connection(RequestHandler):
+    """A connection that answers unknown methods as PVE does, instead of aiohttp's 400."""
+
+    begun: bytes = b""
+
+    def data_received(self, data: bytes) -> None:
+        self.begun = data[:40]
+        super().data_received(data)
+
+    def handle_error(
+        self,
+        request: web.BaseRequest,
+        status: int = 500,
+        exc: BaseException | None = None,
+        message: str | None = None,
+    ) -> web.StreamResponse:
+        if isinstance(exc, BadHttpMethod) and (found := re.match(rb"[A-Za-z]+ ", self.begun)):
+            return _plain(501, f"method '{found[0].decode().strip()}' not available", "")
+        return super().handle_error(request, status, exc, message)
+
+
+class Door(web.Server):
+    """The HTTP server of one lab."""
+
+    def __init__(self, lab: Lab) -> None:
+        super().__init__(self.serve, keepalive_timeout=_KEEP_ALIVE_SECONDS, access_log=None)
+        self._lab = lab
+
+    def __call__(self) -> RequestHandler:
+        return Connection(self, loop=asyncio.get_running_loop(), **self._kwargs)
+
+    async def serve(self, request: web.BaseRequest) -> web.StreamResponse:
+        """Answer one request; errors close the connection, as PVE does."""
+        visit = Visit(self._lab, request)
+        try:
+            response = await visit.answer()
+        except Cut:
+            response = _cut(request)
+        self._lab.calls.add(request.method, visit.path, visit.user, 0 if response.status == _CUT else response.status)
+        handler = request.protocol
+        if response.status >= 400 or handler._request_count >= _REQUESTS_PER_CONNECTION:
+            response.force_close()
+        return response
+
+
+_CUT = 599
+
+
+def _cut(request: web.BaseRequest) -> web.Response:
+    if request.transport is not None:
+        request.transport.abort()
+    return web.Response(status=_CUT)
+
+
+class Visit:
+    """One request on its way to its answer."""
+
+    def __init__(self, lab: Lab, request: web.BaseRequest) -> None:
+        self._lab = lab
+        self._request = request
+        self.path = request.raw_path.partition("?")[0]
+        self.user = ""
+
+    async def answer(self) -> web.Response:
+        request = self._request
+        try:
+            if request.method not in _METHODS:
+                raise Unreadable(501, f"method '{request.method}' not available", body=False)
+            address = bodies.parse_address(request.raw_path)
+            self.path = "/" + "/".join(part for part in address.path.split("/") if part)
+            who = self._who()
+            self.user = who.name if who else ""
+            return await self._served(address, who)
+        except Unreadable as refusal:
+            return _plain(refusal.status, refusal.reason, refusal.body)
+        except tickets.NotAuthenticated as refusal:
+            await clock.sleep(self._lab.world, _LATE)
+            return _plain(401, str(refusal), "")
+        except NodeAway as away:
+            return _plain(595, str(away), "")
+
+    def _who(self) -> Identity | None:
+        """Who asks; None for calls that need no credentials. Raises NotAuthenticated."""
+        request, world = self._request, self._lab.world
+        method, path = request.method, self.path
+        authorization = request.headers.get("Authorization", "")
+        if (method, path) in _OPEN:
+            return None
+        if authorization.startswith("PVEAPIToken"):
+            return tickets.of_token(world, authorization)
+        writes = method != "GET" and not _UPLOAD.fullmatch(path)
+        presented = tickets.cookie(request.headers.get("Cookie", ""))
+        return tickets.of_cookie(world, presented, request.headers.get("CSRFPreventionToken"), writes=writes)
+
+    async def _served(self, address: Address, who: Identity | None) -> web.Response:
+        rule = self._lab.faults.of_call(self._request.method, self.path, self.user)
+        if rule:
+            await self._struck(rule)
+            if rule.kind == "unreachable":
+                return _plain(*faults.answer(rule), "")
+        if address.formatter not in ("json", "extjs"):
+            raise Unreadable(501, f"no formatter for uri {address.path}, {address.formatter}", body=False)
+        try:
+            if rule and rule.kind == "refuse":
+                raise Refused(*faults.answer(rule))
+            reply = await self._done(address, who)
+        except Refused as refusal:
+            if refusal.status == 401:
+                await clock.sleep(self._lab.world, _LATE)
+            return _refusal(address.formatter, refusal)
+        finally:
+            if self._request.method != "GET":
+                self._lab.changed()
+        if rule and rule.kind == "lost_reply":
+            raise Cut
+        return _success(address.formatter, reply)
+
+    async def _struck(self, rule: faults.Rule) -> None:
+        if rule.kind in ("delay", "close"):
+            await asyncio.sleep(rule.seconds if rule.kind == "delay" else 0)
+        if rule.kind == "close":
+            raise Cut
+
+    async def _done(self, address: Address, who: Identity | None) -> Any:
+        lab, request = self._lab, self._request
+        length = request.content_length or 0
+        if length and request.method not in ("POST", "PUT"):
+            raise Unreadable(501, f"Unexpected content for method '{request.method}'")
+        content_type = request.headers.get("Content-Type", "")
+        if request.method == "POST" and _UPLOAD.fullmatch(self.path):
+            return await self._uploaded(address, who, content_type)
+        if length > bodies.MOST_BYTES:
+            raise Unreadable(501, "for data too large", body=False)
+        params = address.query
+        if request.method in ("POST", "PUT") and (length or "json" in content_type):
+            params = {**bodies.parse_body(content_type, await request.read()), **params}
+        target = lab.dispatch.find(request.method, address.path)
+        return await lab.dispatch.run(lab.world, who, target, params)
+
+    async def _uploaded(self, address: Address, who: Identity | None, content_type: str) -> Any:
+        lab = self._lab
+        if not bodies.is_multipart(content_type):
+            await clock.sleep(lab.world, _SILENT)
+            raise Cut
+        target = lab.dispatch.find("POST", address.path)
+        lab.dispatch.allow(lab.world, who, target, address.query)
+        params, content = bodies.parse_multipart(content_type, await self._request.read())
+        return await lab.dispatch.run(lab.world, who, target, {**params, **address.query}, content)
+
+
+def _plain(status: int, reason: str, body: str) -> web.Response:
+    response = web.Response(status=status, reason=_one_line(reason), headers=_SERVER)
+    if body:
+        response.text = body
+        response.content_type = "text/plain"
+    response.force_close()
+    return response
+
+
+def _one_line(text: str) -> str:
+    return text.split("\n", 1)[0].replace("\r", " ")
+
+
+def _success(formatter: str, result: Any) -> web.Response:
+    reply = result if isinstance(result, Reply) else Reply(result)
+    if reply.text is not None:
+        return web.Response(text=reply.text, headers=_SERVER)
+    body = {"data": reply.data, **reply.beside}
+    return _enveloped(200, "OK", {**body, "success": 1} if formatter == "extjs" else body)
+
+
+def _refusal(formatter: str, refusal: Refused) -> web.Response:
+    # A method that is not there is told without the newline that ends all other messages.
+    text = refusal.message if refusal.status == 501 or refusal.message.endswith("\n") else f"{refusal.message}\n"
+    body: dict[str, Any] = {"data": None, "message": text}
+    if refusal.errors:
+        body["errors"] = refusal.errors
+    if formatter == "extjs":
+        # Perl keeps the code of an exception as a string and its own as a number.
+        status = refusal.status if refusal.status >= 500 else str(refusal.status)
+        return _enveloped(200, "OK", body | {"success": 0, "status": status})
+    return _enveloped(refusal.status, _one_line(refusal.message), body)
+
+
+def _enveloped(status: int, reason: str, body: dict[str, Any]) -> web.Response:
+    return web.Response(
+        status=status,
+        reason=reason,
+        body=orjson.dumps(body, option=orjson.OPT_NON_STR_KEYS),
+        headers={**_SERVER, "Content-Type": _JSON},
+    )
+
+
+def tls(certificate: str, key: str) -> ssl.SSLContext:
+    """The context of a certificate and its key, given as the names of their files."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(certificate, key)
+    return context
