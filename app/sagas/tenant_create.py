@@ -104,7 +104,7 @@ def make_user(run: Run, p: Parameters) -> None:
 
 
 def remove_user(run: Run, p: Parameters) -> None:
-    """Its tokens and its rights go with it."""
+    """Its token, and the rights of both, go with it: PVE takes a user's entries out of the ACL."""
     if _user_comment(run, p) == mark(p.tenant):
         _admin(run, p).access.delete_user(PveUserId(p.pve_user))
 
@@ -127,15 +127,6 @@ def grant(run: Run, p: Parameters) -> None:
     for path, role in rights(p):
         access.grant(path, role, user=PveUserId(p.pve_user))
         access.grant(path, role, token=TokenId(p.token_id))
-
-
-def revoke(run: Run, p: Parameters) -> None:
-    access = _admin(run, p).access
-    if _user_comment(run, p) != mark(p.tenant):
-        return
-    for path, role in rights(p):
-        access.revoke(path, role, token=TokenId(p.token_id))
-        access.revoke(path, role, user=PveUserId(p.pve_user))
 
 
 def activate(run: Run, p: Parameters) -> None:
@@ -185,7 +176,7 @@ SAGA = Saga(
         Step("pool", make_pool, undo=remove_pool),
         Step("user", make_user, undo=remove_user),
         Step("token", make_token),
-        Step("granted", grant, undo=revoke),
+        Step("granted", grant),
         Step("active", activate),
     ),
     result=_result,

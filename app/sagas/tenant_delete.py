@@ -45,7 +45,6 @@ def remove_walls(run: Run, p: Parameters) -> None:
     walls = tenant_create.Parameters(
         p.tenant, p.name, p.cluster, p.poolid, p.pve_user, p.token_id, p.storages, p.bridges, p.catalog
     )
-    tenant_create.revoke(run, walls)
     tenant_create.remove_user(run, walls)
     tenant_create.remove_pool(run, walls)
 

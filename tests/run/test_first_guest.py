@@ -116,7 +116,7 @@ def test_it_ends_within_20_s_and_the_next_start_has_everything(whole: Whole, fol
     assert whole.stop() < 20
     assert whole.process.returncode == 0
     began = time.monotonic()
-    again = Whole(whole.state, folder / "again")
+    again = Whole(whole.state, folder / "again", **whole.environment)
     try:
         again.wait_ready()
         took = time.monotonic() - began

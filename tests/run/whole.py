@@ -25,16 +25,15 @@ class Whole:
     def __init__(self, state: Path, output: Path, **settings: str) -> None:
         self.output = output
         self.state = state
-        self.port = free_port()
-        self.url = f"http://127.0.0.1:{self.port}"
         self.environment = {
             "POOLHOUSE_STATE_DIR": str(state),
-            "POOLHOUSE_PORT": str(self.port),
+            "POOLHOUSE_PORT": str(free_port()),
             "POOLHOUSE_LAB_PORT": str(free_port()),
             "POOLHOUSE_LAB_CONTROL_PORT": str(free_port()),
             "POOLHOUSE_LAB_TIME_SCALE": "0",
             **settings,
         }
+        self.url = f"http://127.0.0.1:{self.environment['POOLHOUSE_PORT']}"
         with output.open("ab") as shown:
             self.process = subprocess.Popen(
                 [sys.executable, "run.py"],

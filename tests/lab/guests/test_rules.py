@@ -1,10 +1,10 @@
 """Firewall rules: checked, placed and moved as PVE does it."""
 
 import pytest
-from app.lab.call import Refused
 from hypothesis import given
 from hypothesis import strategies as st
 
+from app.lab.call import Refused
 from app.lab.guests.firewall import rules
 
 KNOWN = {"ipset": {"good"}, "aliases": {"web"}}
