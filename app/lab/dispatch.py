@@ -91,7 +91,7 @@ def _shown(path: str) -> str:
 def _merged(target: Target, params: Mapping[str, Any]) -> dict[str, Any]:
     for name, value in target.in_path.items():
         if params.get(name) is not None and str(params[name]) != value:
-            raise Refused.parameters({name: "duplicate parameter (already defined in URI)"})
+            raise Refused.parameters({name: "duplicate parameter (already defined in URI) with conflicting values!"})
     return {**params, **target.in_path}
 
 

@@ -171,7 +171,7 @@ def _firewall_address(value: str) -> None:
     for part in value.split(","):
         ends = part.split("-")
         if not all(_is_ip(end) or _is_network(end) for end in ends) or len(ends) > 2:
-            raise BadFormat(f"invalid IP address: Invalid chars in IP {part}!")
+            raise BadFormat(f"invalid IP address: Invalid chars in IP {part}")
 
 
 _PROTOCOLS = frozenset(

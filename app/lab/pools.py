@@ -143,12 +143,12 @@ async def _remove(call: Call) -> None:
             below = next((name for name in world.pools if name.startswith(f"{poolid}/")), None)
             if below:
                 raise Refused(500, f"pool '{poolid}' is not empty (contains pool '{below}')")
-            for vmid in sorted(pool.vms):
+            for vmid in sorted(pool.vms & set(world.guests)):
                 raise Refused(500, f"pool '{poolid}' is not empty (contains VM {vmid})")
-            for name in sorted(pool.storages):
+            for name in sorted(pool.storages & set(world.storages)):
                 raise Refused(500, f"pool '{poolid}' is not empty (contains storage '{name}')")
             world.pools.pop(poolid)
-            world.access_changed()
+            world.forget_acl_path(f"/pool/{poolid}")
 
 
 @handler("DELETE", "/pools")

@@ -21,6 +21,8 @@ _TYPES = {
     "integer": re.compile(r"[+-]?\d+"),
     "number": re.compile(r"[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?"),
 }
+_WITH_SLASHES = frozenset({"volume", "cidr"})
+"""Path parameters that take all the rest of a path."""
 _INDEXED = re.compile(r"^(.*?)(0|[1-9]\d*)$")
 
 
@@ -76,9 +78,8 @@ class Schema:
         for place, part in enumerate(parts):
             if part in branch.names:
                 branch = branch.names[part]
-            elif branch.below is not None:
-                # A volume's name contains slashes, so it takes all the rest.
-                whole = branch.parameter == "volume"
+            elif branch.below is not None and not re.search(r"\s", part):
+                whole = branch.parameter in _WITH_SLASHES
                 found[branch.parameter] = "/".join(parts[place:]) if whole else part
                 branch = branch.below
                 if whole:
@@ -262,6 +263,7 @@ def _bad_type(wanted: str, value: Any) -> str | None:
 def _check_bounds(path: str, declared: Mapping[str, Any], value: str, errors: Errors) -> None:
     if (pattern := declared.get("pattern")) and not _pattern(pattern).fullmatch(value):
         _add(errors, path, "value does not match the regex pattern")
+        return
     if (most := declared.get("maxLength")) is not None and len(value) > int(most):
         _add(errors, path, f"value may only be {most} characters long")
     if (least := declared.get("minLength")) is not None and len(value) < int(least):

@@ -13,6 +13,10 @@ class Forbidden(Exception):
     """403; the text goes into the brackets of `Permission check failed (...)`, none where it is empty."""
 
 
+class ForbiddenAtOnce(Forbidden):
+    """403 that an `or` does not soften: PVE asks for Realm.AllocateUser in a way that dies."""
+
+
 class Missing(Exception):
     """500: the user that a check looks at is not there."""
 
@@ -59,6 +63,8 @@ def _require(world: World, who: Identity, check: list[Any], params: Mapping[str,
 def _passes(world: World, who: Identity, check: list[Any], params: Mapping[str, Any]) -> bool:
     try:
         _require(world, who, check, params)
+    except ForbiddenAtOnce:
+        raise
     except (Forbidden, Missing):
         return False
     return True
@@ -148,4 +154,7 @@ def _require_user(world: World, who: Identity, wanted: str, userid: str) -> None
             raise Forbidden("")
         return
     realm = userid.rpartition("@")[2]
-    require_all(world, who, f"/access/realm/{realm}", wanted)
+    try:
+        require_all(world, who, f"/access/realm/{realm}", wanted)
+    except Forbidden as forbidden:
+        raise ForbiddenAtOnce(str(forbidden)) from None

@@ -12,7 +12,7 @@ Privileges = dict[str, int]
 
 _EVERYTHING: Privileges = dict.fromkeys(sorted(ALL), 1)
 _NOTHING: Privileges = {}
-_TOP = ("/", "/access", "/access/groups", "/mapping", "/nodes", "/pool", "/sdn", "/storage", "/vms")
+_TOP = ("/", "/access", "/access/groups", "/nodes", "/pool", "/sdn", "/storage", "/vms")
 
 
 @dataclass(frozen=True)
@@ -134,8 +134,13 @@ class Rights:
         return said
 
     def everywhere(self) -> dict[str, Privileges]:
-        """All paths that ACLs and pools name, and the top ones, where there is any privilege."""
-        paths = {*_TOP, *self._world.acl}
+        """All paths of note where there is any privilege: the top ones, those of ACLs and above, members of pools."""
+        paths = set(_TOP)
+        for named in self._world.acl:
+            path: str | None = named
+            while path is not None:
+                paths.add(path)
+                path = _parent(path)
         for pool in self._world.pools.values():
             paths.update(f"/vms/{vmid}" for vmid in pool.vms)
             paths.update(f"/storage/{name}" for name in pool.storages)

@@ -5,6 +5,7 @@ from typing import Any
 from app.lab import clock
 from app.lab.call import Call, handler
 from app.lab.cluster.status import VERSION
+from app.lab.guests import power
 from app.lab.nodes import figures
 from app.lab.state import Node
 from app.lab.storage.rows import moments
@@ -71,6 +72,20 @@ def status(call: Call) -> Any:
         "current-kernel": _KERNEL,
         "boot-info": {"mode": "legacy-bios"},
     }
+
+
+@handler("POST", "/nodes/{node}/status")
+def command(call: Call) -> Any:
+    """Reboot or shut down a host: its guests go off, those with `onboot` come back after a reboot."""
+    node = call.world.nodes[call.node]
+    for guest in call.world.guests.values():
+        if guest.node == node.name and guest.status == "running":
+            power.switch_off(call.world, guest)
+            if call.params["command"] == "reboot" and guest.config.get("onboot"):
+                power.switch_on(call.world, guest)
+    node.booted_at = clock.now(call.world)
+    if call.params["command"] == "shutdown" and node.name != call.world.local_node:
+        node.online, node.reachable = 0, False
 
 
 @handler("GET", "/nodes/{node}/version")
