@@ -155,6 +155,14 @@ class PublicId(Text):
         return str(text).lower()
 
 
+class Moment(fields.AwareDateTime):
+    """A moment in UTC, as RFC 3339 with a Z: the same text wherever a document is made."""
+
+    def _serialize(self, value: Any, attr: str | None, obj: Any, **kwargs: Any) -> str | None:
+        text = super()._serialize(value, attr, obj, **kwargs)
+        return str(text).replace("+00:00", "Z") if text is not None else None
+
+
 class Several(fields.List[Any]):
     """A list of at most `most`; loads as a tuple."""
 

@@ -12,6 +12,7 @@ from marshmallow import ValidationError, fields, post_load, validate, validates_
 
 from app.api.schemas.fields import (
     Flag,
+    Moment,
     Named,
     QueryFlag,
     Rate,
@@ -200,8 +201,8 @@ class GuestSchema(Schema):
     addresses = fields.List(fields.String(), required=True)
     unprivileged = fields.Boolean(required=True, allow_none=True)
     locked = fields.Boolean(required=True)
-    created_at = fields.AwareDateTime(required=True)
-    observed_at = fields.AwareDateTime(required=True, allow_none=True)
+    created_at = Moment(required=True)
+    observed_at = Moment(required=True, allow_none=True)
 
 
 class LiveSchema(Schema):

@@ -7,7 +7,7 @@ from typing import Any
 from marshmallow import fields, validate
 
 from app.api import errors
-from app.api.schemas.fields import PublicId, Schema, Text
+from app.api.schemas.fields import Moment, PublicId, Schema, Text
 from app.api.schemas.lists import PageQuerySchema, sort_by
 from app.domain.operations import Operation, OperationFilter, OperationState
 
@@ -51,9 +51,9 @@ class OperationSchema(Schema):
     error = fields.Method("dump_error", required=True, metadata={"type": ["object", "null"]})
     result = fields.Dict(required=True, allow_none=True)
     created_by = fields.String(required=True)
-    created_at = fields.AwareDateTime(required=True)
-    started_at = fields.AwareDateTime(required=True, allow_none=True)
-    finished_at = fields.AwareDateTime(required=True, allow_none=True)
+    created_at = Moment(required=True)
+    started_at = Moment(required=True, allow_none=True)
+    finished_at = Moment(required=True, allow_none=True)
 
     def dump_error(self, operation: Operation) -> dict[str, Any] | None:
         if operation.error is None:

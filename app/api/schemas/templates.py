@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from marshmallow import fields
 
-from app.api.schemas.fields import Schema
+from app.api.schemas.fields import Moment, Schema
 from app.api.schemas.lists import PageQuerySchema, sort_by
 
 
@@ -19,7 +19,7 @@ class TemplateSchema(Schema):
     vmid = fields.Integer(required=True, allow_none=True)
     disk_gb = fields.Integer(required=True, metadata={"description": "The smallest disk it fits on."})
     published = fields.Boolean(required=True)
-    created_at = fields.AwareDateTime(required=True)
+    created_at = Moment(required=True)
 
 
 class TemplateQuerySchema(PageQuerySchema):

@@ -7,7 +7,7 @@ from typing import Any
 
 from marshmallow import ValidationError, fields
 
-from app.api.schemas.fields import Choice, Flag, Named, PublicId, Schema, Several, Text, Whole, is_uuid
+from app.api.schemas.fields import Choice, Flag, Moment, Named, PublicId, Schema, Several, Text, Whole, is_uuid
 from app.api.schemas.lists import PageQuerySchema, sort_by
 from app.domain.access import TenantRole
 from app.domain.identifiers import BridgeName, StorageId
@@ -62,7 +62,7 @@ class TenantSchema(Schema):
     usage = fields.Dict(fields.String(), fields.Integer(), required=True)
     storages = fields.List(fields.String(), required=True)
     bridges = fields.List(fields.String(), required=True)
-    created_at = fields.AwareDateTime(required=True)
+    created_at = Moment(required=True)
 
 
 class TenantQuerySchema(PageQuerySchema):

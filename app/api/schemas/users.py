@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from marshmallow import fields
 
-from app.api.schemas.fields import Choice, Flag, Schema, Secret, Text
+from app.api.schemas.fields import Choice, Flag, Moment, Schema, Secret, Text
 from app.api.schemas.lists import PageQuerySchema, sort_by
 from app.domain.access import UserRole
 
@@ -14,7 +14,7 @@ class UserSchema(Schema):
     username = fields.String(required=True)
     role = fields.String(required=True)
     disabled = fields.Boolean(required=True)
-    created_at = fields.AwareDateTime(required=True)
+    created_at = Moment(required=True)
 
 
 class NewUserSchema(UserSchema):

@@ -1,0 +1,60 @@
+"""Guests through HTTP, with lab and worker: what is described is what is sent."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from app.api.schemas.guests import GuestConfigSchema, GuestSchema, GuestStatusSchema
+from app.api.schemas.operations import OperationSchema
+from app.api.schemas.tenants import TenantSchema
+from tests.api.test_errors import assert_problem
+from tests.house import House, container, vm
+
+
+def dumped(schema: type, document: dict[str, Any]) -> dict[str, Any]:
+    """The document by way of its schema, which knows of no member too many and none too few."""
+    loaded = schema().load(document)
+    found: dict[str, Any] = schema().dump(loaded)
+    return found
+
+
+def test_hot_lists_are_what_their_schema_would_give(house: House) -> None:
+    tenant = house.make_tenant()
+    member = house.make_member(tenant)
+    for kind, body in (("cts", container()), ("vms", vm(tags=["web"]))):
+        operation = member.done("POST", f"/proxmox/{kind}", body)
+        listed = member.get(f"/proxmox/{kind}").get_json()
+        assert (listed["count"], listed["next"]) == (1, None)
+        (row,) = listed["data"]
+        assert dumped(GuestSchema, row) == row
+        assert member.get(f"/proxmox/{kind}/{row['id']}").get_json() == row
+        assert member.get(f"/proxmox/{kind}/{row['vmid']}").get_json() == row
+        assert set(operation) == set(OperationSchema().fields)
+        status = member.get(f"/proxmox/{kind}/{row['id']}/status").get_json()
+        assert dumped(GuestStatusSchema, status) == status
+
+
+def test_a_tenant_is_the_same_in_its_operation_and_in_its_own_answer(house: House) -> None:
+    tenant = house.make_tenant({"guests": 1})
+    assert house.admin().get(f"/tenants/{tenant['id']}").get_json() == tenant
+    assert dumped(TenantSchema, tenant) == tenant
+
+
+def test_a_config_has_pve_s_digest_as_its_etag(house: House) -> None:
+    """L79, the reading half."""
+    member = house.make_member(house.make_tenant())
+    guest = member.done("POST", "/proxmox/cts", container())["result"]["guest"]
+    path = f"/proxmox/cts/{guest['id']}/config"
+    answer = member.get(path)
+    document = answer.get_json()
+    assert dumped(GuestConfigSchema, document) == document
+    assert answer.headers["ETag"] == f'"{document["digest"]}"'
+    unchanged = member.get(path, If_None_Match=answer.headers["ETag"])
+    assert (unchanged.status_code, unchanged.get_data()) == (304, b"")
+
+
+def test_the_other_kind_is_not_there(house: House) -> None:
+    member = house.make_member(house.make_tenant())
+    guest = member.done("POST", "/proxmox/cts", container())["result"]["guest"]
+    for ref in (guest["id"], guest["vmid"]):
+        assert_problem(member.get(f"/proxmox/vms/{ref}"), 404, "not_found")
