@@ -130,13 +130,13 @@ def _run(processes: Processes, settings: Settings, lab: Lab | None, state: Path)
         processes.add("lab", lab.command())
     if processes.run([POOLHOUSE, "db", "upgrade"]) is None or not _is_there(lab, processes):
         return
+    processes.add("web", [GUNICORN, "-c", "deploy/gunicorn.conf.py", "--graceful-timeout", "10", "wsgi:app"])
+    processes.add("worker", [POOLHOUSE, "worker"])
     to_lab = [] if lab is None else ["--lab", lab.url, "--ca-file", str(lab.certificate)]
     seeded = processes.run([POOLHOUSE, "seed", "--json", *to_lab])
     if seeded is None:
         return
     password = json.loads(seeded)["admin_password_generated"]
-    processes.add("web", [GUNICORN, "-c", "deploy/gunicorn.conf.py", "--graceful-timeout", "10", "wsgi:app"])
-    processes.add("worker", [POOLHOUSE, "worker"])
     url = f"http://{_reachable(settings.host)}:{settings.port}"
     try:
         processes.keep_running(Readiness(url).is_ready)
