@@ -8,6 +8,7 @@ from aiohttp import web
 
 from app.lab import clock, saving
 from app.lab.faults import BadRule
+from app.lab.requests import any_size
 from app.lab.running import Lab
 
 _Answer = Callable[[Lab, web.BaseRequest], Awaitable[Any]]
@@ -118,7 +119,7 @@ def server(lab: Lab) -> web.Server:
         except (BadRequest, BadRule, saving.BadState) as error:
             return _json(400, {"error": str(error)})
 
-    return web.Server(serve, access_log=None)
+    return web.Server(serve, request_factory=any_size, access_log=None)
 
 
 def _json(status: int, value: Any) -> web.Response:

@@ -1,6 +1,7 @@
 """The API's door: TLS, tickets, envelopes, reason phrases, as pveproxy has them (facts.md sections 1 to 3)."""
 
 import asyncio
+import logging
 import re
 import ssl
 from typing import Any
@@ -16,6 +17,7 @@ from app.lab.access.rights import Identity
 from app.lab.bodies import Address, Unreadable
 from app.lab.call import Refused, Reply
 from app.lab.dispatch import NodeAway
+from app.lab.requests import any_size
 from app.lab.running import Lab
 
 _METHODS = frozenset({"GET", "POST", "PUT", "DELETE"})
@@ -38,6 +40,9 @@ _OPEN = frozenset(
 _UPLOAD = re.compile(r"/nodes/[^/]+/storage/[^/]+/upload")
 _KEEP_ALIVE_SECONDS = 5.0
 _REQUESTS_PER_CONNECTION = 100
+
+
+_log = logging.getLogger(__name__)
 
 
 class Cut(Exception):
@@ -69,7 +74,9 @@ class Door(web.Server):
     """The HTTP server of one lab."""
 
     def __init__(self, lab: Lab) -> None:
-        super().__init__(self.serve, keepalive_timeout=_KEEP_ALIVE_SECONDS, access_log=None)
+        super().__init__(
+            self.serve, request_factory=any_size, keepalive_timeout=_KEEP_ALIVE_SECONDS, access_log=None
+        )
         self._lab = lab
 
     def __call__(self) -> RequestHandler:
@@ -82,6 +89,9 @@ class Door(web.Server):
             response = await visit.answer()
         except Cut:
             response = _cut(request)
+        except Exception:  # noqa: BLE001 -- the edge: a broken handler must not look like a broken network
+            _log.exception("%s %s", request.method, visit.path)
+            response = _refusal("json", Refused(500, "internal error of the lab"))
         self._lab.calls.add(request.method, visit.path, visit.user, 0 if response.status == _CUT else response.status)
         handler = request.protocol
         if response.status >= 400 or handler._request_count >= _REQUESTS_PER_CONNECTION:

@@ -5,7 +5,7 @@ from typing import Any
 from app.lab import clock
 from app.lab.certificate import fingerprint
 from app.lab.guests import figures
-from app.lab.state import Node, World
+from app.lab.state import Guest, Node, World
 
 _BASE_MEMORY = 1_600_000_000
 _BASE_CPU = 0.02
@@ -23,19 +23,19 @@ def facts(node: Node) -> dict[str, Any]:
     }
 
 
+def _running(world: World, node: Node) -> list[Guest]:
+    return [guest for guest in world.guests.values() if guest.node == node.name and guest.status == "running"]
+
+
 def memory_used(world: World, node: Node) -> int:
-    """Bytes: the host's own and those of its running guests, as far as there are any."""
-    guests = sum(
-        int(figures.load(world, guest)["mem"])
-        for guest in world.guests.values()
-        if guest.node == node.name and guest.status == "running"
-    )
+    """Bytes: the host's own and about half of what its running guests may use, as far as there is any."""
+    guests = sum(figures.memory(guest) for guest in _running(world, node)) // 2
     return min(node.memory * 19 // 20, _BASE_MEMORY + guests)
 
 
 def cpu(world: World, node: Node) -> float:
     """The busy share of all CPUs."""
-    running = sum(guest.node == node.name and guest.status == "running" for guest in world.guests.values())
+    running = len(_running(world, node))
     return min(0.95, round(_BASE_CPU + 0.01 * running / node.cpus + int(clock.now(world)) % 5 / 1000, 4))
 
 
