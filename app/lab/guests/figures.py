@@ -143,10 +143,9 @@ def row(world: World, guest: Guest) -> dict[str, Any]:
     }
     if guest.kind == "lxc":
         out |= {"type": "lxc", "maxswap": int(guest.config.get("swap", 512)) * MIB, "swap": 0}
+        out |= {"diskread": now["diskread"], "diskwrite": now["diskwrite"]}
     else:
         out["memhost"] = now["memhost"]
-    if guest.kind == "lxc" or guest.status == "running":
-        out |= {"diskread": now["diskread"], "diskwrite": now["diskwrite"]}
     return out | _tail(world, guest)
 
 
@@ -188,14 +187,16 @@ def current(world: World, guest: Guest) -> dict[str, Any]:
         out["spice"] = 1
     if "balloon" in guest.config and int(guest.config["balloon"]) > 0:
         out |= {"balloon_min": int(guest.config["balloon"]) * MIB, "shares": int(guest.config.get("shares", 1000))}
-    return out | (_running(guest) if guest.status == "running" else {})
+    return out | (_running(world, guest) if guest.status == "running" else {})
 
 
-def _running(guest: Guest) -> dict[str, Any]:
-    most = memory(guest)
+def _running(world: World, guest: Guest) -> dict[str, Any]:
+    most, now = memory(guest), load(world, guest)
     balloon = int(guest.config.get("balloon", 0)) * MIB or most
     return {
         "balloon": balloon,
+        "diskread": now["diskread"],
+        "diskwrite": now["diskwrite"],
         "ballooninfo": {"actual": balloon, "max_mem": most},
         "blockstat": {key: {"rd_bytes": 0, "wr_bytes": 0} for key in drives.disk_keys("qemu", guest.config)},
         "proxmox-support": {"pbs-dirty-bitmap": True, "query-bitmap-info": True},

@@ -6,9 +6,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
-import requests
-
-from tests.lab.process import LabProcess
+from tests.lab.process import LabProcess, Session
 
 TEMPLATE = "local:vztmpl/debian-12-standard_12.12-1_amd64.tar.zst"
 ISO = "local:iso/debian-12.12.0-amd64-netinst.iso"
@@ -29,28 +27,20 @@ class Answer:
 class Api:
     """Calls to a lab as one identity."""
 
-    def __init__(self, lab: LabProcess, headers: dict[str, str]) -> None:
-        self._lab = lab
-        self._session = requests.Session()
-        self._session.trust_env = False
-        self._session.verify = str(lab.ca_file)
-        self._session.headers.update(headers)
+    def __init__(self, lab: LabProcess, session: Session) -> None:
+        self._lab, self._session = lab, session
 
     @classmethod
     def root(cls, lab: LabProcess) -> "Api":
         """root@pam by ticket."""
-        found = cls(lab, {}).do("POST", "/access/ticket", username="root@pam", password=lab.password)
-        headers = {"Cookie": f"PVEAuthCookie={found['ticket']}", "CSRFPreventionToken": found["CSRFPreventionToken"]}
-        return cls(lab, headers)
+        return cls(lab, lab.login())
 
     def by_token(self, token: str, secret: str) -> "Api":
-        return Api(self._lab, {"Authorization": f"PVEAPIToken={token}={secret}"})
+        return Api(self._lab, self._lab.token(token, secret))
 
     def ask(self, method: str, path: str, /, **params: Any) -> Answer:
-        where = "params" if method in ("GET", "DELETE") else "data"
-        values = {key.replace("_", "-"): value for key, value in params.items()}
-        url = f"{self._lab.url}/api2/json{path}"
-        answer = self._session.request(method, url, timeout=30, **{where: values or None})
+        named = {f"{key.replace('_', '__')}_": value for key, value in params.items()}
+        answer = self._session.call(method, path, **named)
         body = answer.json() if answer.content else {}
         return Answer(answer.status_code, answer.reason, body.get("data"))
 
@@ -80,11 +70,11 @@ class Api:
     @contextmanager
     def fault(self, **rule: Any) -> Iterator[None]:
         """A fault of the lab while the block runs."""
-        made = self._lab.control("POST", "faults", rule)["data"]
+        number = self._lab.fault(**rule)
         try:
             yield
         finally:
-            self._lab.control("DELETE", f"faults?id={made['id']}")
+            self._lab.control("DELETE", "faults", id=number)
 
     def tenant(self, pool: str) -> "Api":
         """A pool with a user and its token, with the rights that a tenant has (facts.md section 11)."""
