@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import contextlib
 import os
+import shutil
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -35,7 +37,9 @@ class LabProcess:
     port: int
     control_port: int
     password: str
-    cert_file: Path | None
+    ca_file: Path
+    """The certificate that the lab shows, in PEM."""
+    own_folder: Path | None
 
     @classmethod
     def start(
@@ -50,15 +54,17 @@ class LabProcess:
     ) -> LabProcess:
         """Start a lab and wait until it accepts connections."""
         port, control_port = _free_pair()
+        own_folder = None if cert_dir else Path(tempfile.mkdtemp(prefix="lab-"))
+        folder = cert_dir or own_folder
         command = [
             *(sys.executable, "-m", "app.lab", "--port", str(port), "--control-port", str(control_port)),
             *("--state", state, "--guests", str(guests), "--time-scale", str(time_scale)),
             *(("--keep", str(keep)) if keep else ()),
-            *(("--cert-dir", str(cert_dir)) if cert_dir else ()),
+            *("--cert-dir", str(folder)),
         ]
         environment = {**os.environ, "POOLHOUSE_LAB_PASSWORD": password}
         process = subprocess.Popen(command, cwd=ROOT, env=environment, stdout=subprocess.DEVNULL)
-        lab = cls(process, port, control_port, password, cert_dir / "lab.crt" if cert_dir else None)
+        lab = cls(process, port, control_port, password, Path(str(folder)) / "lab.crt", own_folder)
         lab._wait()
         return lab
 
@@ -123,6 +129,8 @@ class LabProcess:
         except subprocess.TimeoutExpired:
             self.process.kill()
             self.process.wait()
+        if self.own_folder:
+            shutil.rmtree(self.own_folder, ignore_errors=True)
 
 
 class Session:
@@ -131,7 +139,7 @@ class Session:
     def __init__(self, lab: LabProcess) -> None:
         self._lab = lab
         self.http = requests.Session()
-        self.http.verify = str(lab.cert_file) if lab.cert_file else False
+        self.http.verify = str(lab.ca_file)
         self.http.trust_env = False
 
     def log_in(self, user: str, password: str) -> None:

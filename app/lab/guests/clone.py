@@ -167,6 +167,8 @@ async def _copy(call: Call, task: Task, guest: Guest, source: Values, made: Gues
     if snapshot and "description" in guest.config:
         fresh.setdefault("description", guest.config["description"])
     made.config = fresh | _named(call, guest, source)
+    # What is installed on a disk comes with its copy.
+    made.agent, made.deaf, made.boot_seconds = guest.agent, guest.deaf, guest.boot_seconds
     scopes.copy_guest(call.world, guest.vmid, made.vmid)
 
 
