@@ -36,6 +36,8 @@ from app.config import Settings, SettingsError
 CHECKOUT = Path(__file__).resolve().parent
 POOLHOUSE, GUNICORN = (str(Path(sys.executable).parent / name) for name in ("poolhouse", "gunicorn"))
 
+_PATIENCE = 40.0
+
 console = Console(highlight=False)
 
 
@@ -77,14 +79,19 @@ class Lab:
 
 
 class Readiness:
-    """Asks /api/ready, and says from time to time what is still missing."""
+    """Asks /api/ready, and says from time to time what is still missing. It gives up in the end, so that nobody waits
+    for the panel for ever: a cluster that is away may be away for long."""
 
     def __init__(self, url: str) -> None:
         self._url = f"{url}/api/ready"
         self._opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
         self._told = time.monotonic()
+        self._deadline = self._told + _PATIENCE
 
-    def is_ready(self) -> bool:
+    def is_settled(self) -> bool:
+        return self._is_ready() or time.monotonic() > self._deadline
+
+    def _is_ready(self) -> bool:
         try:
             with self._opener.open(self._url, timeout=2) as answer:
                 return bool(answer.status == 200)
@@ -94,7 +101,7 @@ class Readiness:
             reason = str(error)
         if time.monotonic() - self._told > 15:
             self._told = time.monotonic()
-            console.print(f"Not ready yet: {reason}", markup=False)
+            console.print(f"Not ready yet: {reason}", markup=False, soft_wrap=True)
         return False
 
 
@@ -139,7 +146,7 @@ def _run(processes: Processes, settings: Settings, lab: Lab | None, state: Path)
     password = json.loads(seeded)["admin_password_generated"]
     url = f"http://{_reachable(settings.host)}:{settings.port}"
     try:
-        processes.keep_running(Readiness(url).is_ready)
+        processes.keep_running(Readiness(url).is_settled)
     finally:
         # also when it never became ready: nobody can show this password again
         console.print(_panel(url, lab, state, password, given=settings.admin_password is not None))
