@@ -98,9 +98,11 @@ class LabProcess:
         rows: list[dict[str, Any]] = self.control("GET", "calls", since=since)
         return rows
 
-    def fault(self, **rule: Any) -> int:
-        """Add a rule of faults; returns its id."""
-        return int(self.control("POST", "faults", rule)["id"])
+    def fault(self, **rule: Any) -> Fault:
+        """Add a rule of faults; returns its id, which as a context manager takes it away at the end."""
+        fault = Fault(self.control("POST", "faults", rule)["id"])
+        fault.lab = self
+        return fault
 
     def login(self, user: str = "root@pam", password: str | None = None) -> Session:
         """A session with a ticket."""
@@ -131,6 +133,18 @@ class LabProcess:
             self.process.wait()
         if self.own_folder:
             shutil.rmtree(self.own_folder, ignore_errors=True)
+
+
+class Fault(int):
+    """The id of a rule, in force while a block runs, or until somebody removes it."""
+
+    lab: LabProcess
+
+    def __enter__(self) -> int:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.lab.control("DELETE", "faults", id=int(self))
 
 
 class Session:
