@@ -1,20 +1,18 @@
-"""The only place that builds objects: settings -> database, gateways, engine, services. Nothing else is wired elsewhere."""
+"""The only place that builds objects: settings -> database, gateways, engine, services."""
 
 from __future__ import annotations
 
-import secrets
 import uuid
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
 
-from app.config import Settings
+from app.config import Settings, configure_log
 from app.db import clusters, schema
 from app.db.models import Cluster, Template
 from app.db.session import Database
 from app.db.vault import Vault
-from app.domain.errors import Invalid
-from app.domain.identifiers import PoolId, TokenId
+from app.domain.identifiers import TokenId
 from app.operations import Engine
 from app.operations.worker import LEASE, Chore, Queue, Worker
 from app.operations.worker import migrate as migrate_engine
@@ -92,6 +90,7 @@ def migrate(settings: Settings, target: str = "head") -> None:
 
 def run_worker(settings: Settings) -> None:
     """Carry operations out until SIGTERM."""
+    configure_log(settings.log_level)
     house = build(settings)
     inventory = Inventory(house.db, house.credentials)
     Worker(
@@ -117,9 +116,15 @@ class SeedResult:
     admin_password_generated: str | None
 
 
-def ensure_first_admin(settings: Settings) -> SeedResult:
+def seed(settings: Settings) -> SeedResult:
+    """What a new house needs before anybody can log in: its cluster, where the settings name one, and an administrator.
+
+    The cluster is asked before it is stored; what the settings say of it later replaces what is stored.
+    """
     house = build(settings)
     try:
+        if settings.pve_url is not None:
+            _register_named_cluster(house, settings)
         return SeedResult(house.services.auth.ensure_first_admin(settings.admin_password))
     finally:
         house.db.close()
@@ -140,13 +145,28 @@ def seed_development(settings: Settings, lab_url: str, lab_password: str, ca_fil
         house.db.close()
 
 
+def _register_named_cluster(house: House, settings: Settings) -> None:
+    """The cluster of POOLHOUSE_PVE_URL and its neighbours, which are given together or not at all."""
+    assert settings.pve_url is not None
+    assert settings.pve_token_id is not None
+    assert settings.pve_token_secret is not None
+    with house.db.read() as tx:
+        known = next((row for row in clusters.every(tx) if row.is_default), None)
+    cluster = known or Cluster(id=str(uuid.uuid4()), name="default", is_default=True)
+    cluster.url = settings.pve_url
+    cluster.ca_pem = settings.pve_ca_file.read_text() if settings.pve_ca_file else None
+    cluster.fingerprint = settings.pve_fingerprint
+    cluster.token_id = settings.pve_token_id
+    register_cluster(house, cluster, settings.pve_token_secret)
+
+
 def register_cluster(house: House, cluster: Cluster, secret: str) -> None:
     """Store a cluster with its administrator's token, sealed, after PVE has answered to it."""
     endpoint = Endpoint(url=cluster.url, ca_pem=cluster.ca_pem, fingerprint=cluster.fingerprint)
     PveConnections().connect(endpoint, ApiToken(TokenId.parse(cluster.token_id), secret)).version()
     with house.db.begin() as tx:
         cluster.secret = house.credentials.seal(secret, belongs_to=cluster.id)
-        tx.add(cluster)
+        tx.merge(cluster)
 
 
 def _register_lab(house: House, url: str, password: str, ca_file: str) -> None:

@@ -206,10 +206,19 @@ def _idempotency_key() -> IdempotencyKey | None:
     if not 1 <= len(key) <= 128 or not key.isascii() or not is_printable(key):
         raise Invalid({"Idempotency-Key": ["must have 1 to 128 printable ASCII characters"]})
     body = request.get_data()
-    parsed = orjson.dumps(read_json(request), option=orjson.OPT_SORT_KEYS) if body else b""
+    content = read_json(request) if body else None
+    parsed = orjson.dumps(content, option=orjson.OPT_SORT_KEYS)
     told = b"\n".join([request.method.encode(), request.full_path.encode(), parsed])
     # keyed, because a body may hold a password and the digest is stored
-    return IdempotencyKey(key, hmac.digest(current.settings.secret_key, told, "sha256").hex())
+    fingerprint = hmac.digest(current.settings.secret_key, told, "sha256").hex()
+    return IdempotencyKey(key, fingerprint, _named_tenant(content))
+
+
+def _named_tenant(content: Any) -> str:
+    if not isinstance(content, Mapping):
+        return ""
+    named = content.get("tenant") or content.get("poolid")
+    return named[:64] if isinstance(named, str) else ""
 
 
 def _without(answer: Response, once: Collection[str]) -> Mapping[str, Any] | None:

@@ -18,7 +18,7 @@ _COMMANDS: Mapping[str, str] = MappingProxyType(
         "worker": "Run a worker: it carries out operations and keeps the inventory.",
         "lab": "Run the lab, a stand-in for a Proxmox VE cluster.",
         "db": "Bring the database up or down.",
-        "seed": "Register the lab as the default cluster and make the first administrator.",
+        "seed": "Register the cluster and make the first administrator.",
         "openapi": "Print the OpenAPI document.",
     }
 )

@@ -16,12 +16,12 @@ from app.cli.environment import load_settings, plain_errors
 @click.option("--ca-file", type=click.Path(exists=True, dir_okay=False), help="Certificate that the lab shows.")
 @click.option("--json", "as_json", is_flag=True, help='Print {"admin_password_generated": PASSWORD or null}.')
 def command(lab_url: str | None, lab_password: str | None, ca_file: str | None, as_json: bool) -> None:
-    """Make the first administrator, named admin, unless there is one; his password comes from
-    POOLHOUSE_ADMIN_PASSWORD, or is generated and printed this once."""
+    """Register the cluster that POOLHOUSE_PVE_URL names, or the lab; and make the first administrator, named admin,
+    unless there is one. His password comes from POOLHOUSE_ADMIN_PASSWORD, or is generated and printed this once."""
     settings = load_settings()
     with plain_errors():
         if lab_url is None:
-            result = bootstrap.ensure_first_admin(settings)
+            result = bootstrap.seed(settings)
         elif lab_password is None or ca_file is None:
             raise click.UsageError("--lab needs --ca-file, and --lab-password or POOLHOUSE_LAB_PASSWORD.")
         else:

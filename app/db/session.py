@@ -151,7 +151,7 @@ _LOST_RACES: Mapping[str, tuple[str, str]] = {
     "uq_operations_open_guest": ("guest.busy", _GUEST_BUSY),
     "operations.guest_id": ("guest.busy", _GUEST_BUSY),
     "pk_idempotency": ("idempotency.in_flight", _IN_FLIGHT),
-    "idempotency.user_id, idempotency.key": ("idempotency.in_flight", _IN_FLIGHT),
+    "idempotency.user_id, idempotency.tenant, idempotency.key": ("idempotency.in_flight", _IN_FLIGHT),
 }
 
 

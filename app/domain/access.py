@@ -76,10 +76,14 @@ EVERY_TENANT = TenantScope(None)
 
 @dataclass(frozen=True)
 class IdempotencyKey:
-    """`fingerprint` is a digest of method, path and body: the same key with another one is a mistake."""
+    """`fingerprint` is a digest of method, path and body: the same key with another one is a mistake.
+
+    A key is its user's, in one tenant: `tenant` is the tenant or pool as the request names it, empty where none is.
+    """
 
     key: str
     fingerprint: str
+    tenant: str = ""
 
 
 @dataclass(frozen=True)

@@ -41,7 +41,7 @@ def open_app(migrated_house: Path, tmp_path: Path) -> Opener:
                 **{f"POOLHOUSE_{name.upper()}": value for name, value in variables.items()},
             }
         )
-        bootstrap.ensure_first_admin(settings)
+        bootstrap.seed(settings)
         return create_app(settings)
 
     return opened

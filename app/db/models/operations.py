@@ -69,11 +69,15 @@ class OperationStep(Table):
 
 
 class Idempotency(Table):
-    """The answer that a key was given; it commits with the change it answers."""
+    """The answer that a user's key was given in a tenant; it commits with the change it answers.
+
+    `tenant` is the tenant (or pool) as the request names it, empty where it names none.
+    """
 
     __tablename__ = "idempotency"
 
     user_id: Mapped[Uuid] = mapped_column(primary_key=True)
+    tenant: Mapped[str] = mapped_column(sa.String(64), primary_key=True, default="")
     key: Mapped[str] = mapped_column(sa.String(128), primary_key=True)
     fingerprint: Mapped[str]
     status: Mapped[int]

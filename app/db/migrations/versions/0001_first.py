@@ -48,13 +48,14 @@ def upgrade() -> None:
     op.create_table(
         "idempotency",
         sa.Column("user_id", sa.String(length=36), nullable=False),
+        sa.Column("tenant", sa.String(length=64), nullable=False),
         sa.Column("key", sa.String(length=128), nullable=False),
         sa.Column("fingerprint", sa.String(), nullable=False),
         sa.Column("status", sa.Integer(), nullable=False),
         sa.Column("body", sa.JSON(), nullable=True),
         sa.Column("operation_id", sa.String(), nullable=True),
         sa.Column("created_at", sa.DateTime(timezone=True), nullable=False),
-        sa.PrimaryKeyConstraint("user_id", "key", name=op.f("pk_idempotency")),
+        sa.PrimaryKeyConstraint("user_id", "tenant", "key", name=op.f("pk_idempotency")),
     )
     op.create_table(
         "operations",
