@@ -233,9 +233,12 @@ def _prune(call: Call, task: Task, storage: Storage, guest: Guest) -> None:
 
 @handler("GET", "/nodes/{node}/vzdump/defaults")
 def defaults(call: Call) -> Any:
-    storage = call.world.storages.get(call.params.get("storage") or "local")
+    name = call.params.get("storage")
+    storage = call.world.storages.get(name or "local")
     if storage is None:
-        raise Refused(500, f"storage '{call.params['storage']}' does not exist")
+        if name:
+            raise Refused(500, f"storage '{name}' does not exist")
+        return _DEFAULTS | {"dumpdir": "/var/lib/vz/dump"}
     out = _DEFAULTS | {"storage": storage.id, "dumpdir": f"{storage.options.get('path', '/var/lib/vz')}/dump"}
     if written := storage.options.get("prune-backups"):
         out["prune-backups"] = written
