@@ -59,10 +59,14 @@ $(BIN)/pip:
 	@echo 'Making $(VENV) with $(PYTHON) ...'
 	@$(PYTHON) -m venv --clear $(VENV)
 
+# What a cut-off installation has left half made cannot be told from the rest: it begins anew.
 $(VENV)/.python-ready: tests/requirements.txt deploy/build-requirements.txt pyproject.toml | $(BIN)/pip
+	@test ! -e $(VENV)/.installing || $(PYTHON) -m venv --clear $(VENV)
 	@echo 'Installing the locked Python packages ...'
+	@touch $(VENV)/.installing
 	@$(PIP) install --require-hashes --requirement deploy/build-requirements.txt --requirement tests/requirements.txt
 	@$(PIP) install --no-deps --no-build-isolation --editable .
+	@rm $(VENV)/.installing
 	@touch $@
 
 $(VENV)/.node-ready: $(WEB)/package-lock.json deploy/node-packages.sh deploy/node-requirements.txt | $(VENV)/.python-ready
