@@ -258,9 +258,7 @@ CHECKS: dict[str, Check] = {
     "pve-groupid": _matches(r"^[A-Za-z0-9.\-_]+$", "group name '{}' contains invalid characters"),
     "pve-hotplug-features": _hotplug,
     "pve-iface": _matches(r"(?i)^[a-z][a-z0-9_]{1,20}([:.]\d+)?$", "invalid network interface name '{}'"),
-    "pve-ipv4-config": _network(
-        "value does not look like a valid ipv4 network configuration", 4, "dhcp", "manual"
-    ),
+    "pve-ipv4-config": _network("value does not look like a valid ipv4 network configuration", 4, "dhcp", "manual"),
     "pve-ipv6-config": _network(
         "value does not look like a valid ipv6 network configuration", 6, "auto", "dhcp", "manual"
     ),

@@ -22,9 +22,7 @@ class BadState(ValueError):
 
 def dump(world: World) -> bytes:
     """The whole state as JSON. Sets become sorted lists, ids that are numbers become texts."""
-    return orjson.dumps(
-        {name: getattr(world, name) for name in _SAVED}, default=_plain, option=orjson.OPT_NON_STR_KEYS
-    )
+    return orjson.dumps({name: getattr(world, name) for name in _SAVED}, default=_plain, option=orjson.OPT_NON_STR_KEYS)
 
 
 def _plain(value: Any) -> Any:

@@ -74,9 +74,7 @@ class Door(web.Server):
     """The HTTP server of one lab."""
 
     def __init__(self, lab: Lab) -> None:
-        super().__init__(
-            self.serve, request_factory=any_size, keepalive_timeout=_KEEP_ALIVE_SECONDS, access_log=None
-        )
+        super().__init__(self.serve, request_factory=any_size, keepalive_timeout=_KEEP_ALIVE_SECONDS, access_log=None)
         self._lab = lab
 
     def __call__(self) -> RequestHandler:

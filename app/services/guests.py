@@ -59,11 +59,13 @@ class Guests:
 
     def create_container(self, ctx: Context, spec: ContainerSpec) -> Operation:
         """Raises QuotaExceeded, CapacityExceeded, Invalid for a template, storage or bridge outside the tenant's."""
-        with self._db.begin() as tx:
+        with self._db.read() as tx:
             tenant = self._tenant_for(tx, ctx, spec.placement)
             medium = _archive(tx, tenant, spec.template)
             net = _network(tenant, spec.net)
             place = _place(tx, tenant, spec, "rootdir", medium)
+        with self._db.begin() as tx:
+            tenant = _locked(tx, tenant)
             row = self._reserve(tx, ctx, tenant, GuestKind.CT, spec, place, medium)
             return self._engine.submit(
                 tx, ctx, ct_create.SAGA,
@@ -78,11 +80,13 @@ class Guests:
 
     def create_vm(self, ctx: Context, spec: VmSpec) -> Operation:
         """Raises as `create_container` does; `iso` and `template` exclude each other."""
-        with self._db.begin() as tx:
+        with self._db.read() as tx:
             tenant = self._tenant_for(tx, ctx, spec.placement)
             medium = _vm_medium(tx, tenant, spec)
             net = _network(tenant, spec.net)
             place = _place(tx, tenant, spec, "images", medium)
+        with self._db.begin() as tx:
+            tenant = _locked(tx, tenant)
             row = self._reserve(tx, ctx, tenant, GuestKind.VM, spec, place, medium)
             init = spec.cloud_init
             public = dataclasses.asdict(dataclasses.replace(init, password=None)) if init is not None else None
@@ -99,13 +103,10 @@ class Guests:
             )  # fmt: skip
 
     def _tenant_for(self, tx: Tx, ctx: Context, wanted: Placement) -> Tenant:
-        """The tenant that is named, or the caller's only one; locked, so that one decision is taken at a time."""
+        """The tenant that is named, or the caller's only one."""
         scope = rules.visible(ctx)
         row = _named_tenant(tx, scope, wanted) or _only_tenant(tx, ctx)
         rules.require(ctx, Privilege.GUEST_ALLOCATE, on=row.id)
-        row = tenants.lock(tx, row.id)
-        if row.state != TenantState.ACTIVE:
-            raise Conflict("The tenant is not ready.", code="tenant.not_ready", remedy="Wait for its operation to end.")
         return row
 
     def _reserve(
@@ -303,6 +304,15 @@ def _only_tenant(tx: Tx, ctx: Context) -> Tenant:
     row = tenants.get(tx, tenant)
     if row is None:
         raise NotFound
+    return row
+
+
+def _locked(tx: Tx, tenant: Tenant) -> Tenant:
+    """The tenant, ready, and ours for one decision: what was read before (template, place, bridge) decides nothing
+    that PVE would not refuse again; quota, vmid and name are decided from here on."""
+    row = tenants.lock(tx, tenant.id)
+    if row.state != TenantState.ACTIVE:
+        raise Conflict("The tenant is not ready.", code="tenant.not_ready", remedy="Wait for its operation to end.")
     return row
 
 

@@ -116,9 +116,7 @@ def modifying(path: str) -> tuple[str, ...]:
 def visible_groups(world: World, who: Identity, *privileges: str) -> set[str]:
     """The groups on whose paths the caller has any of the privileges."""
     rights = rights_of(world, who)
-    return {
-        group for group in world.groups if any(name in rights.on(f"/access/groups/{group}") for name in privileges)
-    }
+    return {group for group in world.groups if any(name in rights.on(f"/access/groups/{group}") for name in privileges)}
 
 
 def members(world: World, groups: set[str]) -> set[str]:
