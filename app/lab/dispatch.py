@@ -18,6 +18,14 @@ class NodeAway(Exception):
 
 
 @dataclass(frozen=True)
+class Caller:
+    """Who calls, None where that does not matter; and whether an API token was shown, be it looked at or not."""
+
+    who: Identity | None
+    by_token: bool
+
+
+@dataclass(frozen=True)
 class Target:
     """A method of the schema that a request means, with the parameters of its path."""
 
@@ -42,13 +50,13 @@ class Dispatch:
             raise Refused(501, f"Method '{method} {_shown(path)}' not implemented")
         return Target(method, _shown(path), found[0], declared, found[1])
 
-    def allow(self, world: World, who: Identity | None, target: Target, params: Mapping[str, Any]) -> None:
+    def allow(self, world: World, caller: Caller, target: Target, params: Mapping[str, Any]) -> None:
         """Refuse what the declaration does not let the caller do, before the parameters are looked at."""
-        if who and who.token and not target.declared.get("allowtoken"):
+        if caller.by_token and not target.declared.get("allowtoken"):
             text = f"URI '{target.path}' not available with API token, need proper ticket.\n"
             raise Refused(403, f"Permission check failed ({text})")
         try:
-            checks.require_declared(world, who, target.declared.get("permissions"), {**params, **target.in_path})
+            checks.require_declared(world, caller.who, target.declared.get("permissions"), {**params, **target.in_path})
         except checks.Forbidden as forbidden:
             brackets = f" ({forbidden})" if str(forbidden) else ""
             raise Refused(403, f"Permission check failed{brackets}") from None
@@ -56,18 +64,18 @@ class Dispatch:
             raise Refused(500, str(missing)) from None
 
     async def run(
-        self, world: World, who: Identity | None, target: Target, params: Mapping[str, Any], upload: bytes | None = None
+        self, world: World, caller: Caller, target: Target, params: Mapping[str, Any], upload: bytes | None = None
     ) -> Any:
         """The handler's data. Raises Refused or NodeAway."""
         given = _merged(target, params)
-        self.allow(world, who, target, given)
+        self.allow(world, caller, target, given)
         node = _node(world, target)
         checked, errors = self._schema.check(dict(target.declared), given)
         if errors:
             raise Refused.parameters(errors)
         call = Call(
             world=world,
-            who=who or Identity(""),
+            who=caller.who or Identity(""),
             method=target.method,
             path=target.template,
             params=checked,
@@ -97,17 +105,13 @@ def _merged(target: Target, params: Mapping[str, Any]) -> dict[str, Any]:
 
 def _node(world: World, target: Target) -> str:
     """The node that does the work. Raises Refused where there is none of this name, NodeAway where it is away."""
-    name = target.in_path.get("node")
-    if name is None:
-        return world.local_node
+    name = target.in_path.get("node", world.local_node)
     if name == "localhost":
         return world.local_node
     node = world.nodes.get(name)
-    if "proxyto" not in target.declared:
-        return name
-    if node is None:
+    if node is None and "proxyto" in target.declared:
         reason = f"failed to get address info for: {name}: Name or service not known"
         raise Refused(500, f"hostname lookup '{name}' failed - {reason}")
-    if not node.reachable and name != world.local_node:
+    if node and not node.reachable and name != world.local_node and target.template != "/nodes/{node}":
         raise NodeAway("Errors during connection establishment, proxy handshake: Connection refused")
     return name

@@ -16,7 +16,7 @@ from app.lab.access import tickets
 from app.lab.access.rights import Identity
 from app.lab.bodies import Address, Unreadable
 from app.lab.call import Refused, Reply
-from app.lab.dispatch import NodeAway
+from app.lab.dispatch import Caller, NodeAway
 from app.lab.requests import any_size
 from app.lab.running import Lab
 
@@ -124,7 +124,8 @@ class Visit:
             self.path = "/" + "/".join(part for part in address.path.split("/") if part)
             who = self._who()
             self.user = who.name if who else ""
-            return await self._served(address, who)
+            by_token = self._request.headers.get("Authorization", "").startswith("PVEAPIToken")
+            return await self._served(address, Caller(who, by_token))
         except Unreadable as refusal:
             return _plain(refusal.status, refusal.reason, refusal.body)
         except tickets.NotAuthenticated as refusal:
@@ -146,7 +147,7 @@ class Visit:
         presented = tickets.cookie(request.headers.get("Cookie", ""))
         return tickets.of_cookie(world, presented, request.headers.get("CSRFPreventionToken"), writes=writes)
 
-    async def _served(self, address: Address, who: Identity | None) -> web.Response:
+    async def _served(self, address: Address, caller: Caller) -> web.Response:
         rule = self._lab.faults.of_call(self._request.method, self.path, self.user)
         if rule:
             await self._struck(rule)
@@ -157,7 +158,7 @@ class Visit:
         try:
             if rule and rule.kind == "refuse":
                 raise Refused(*faults.answer(rule))
-            reply = await self._done(address, who)
+            reply = await self._done(address, caller)
         except Refused as refusal:
             if refusal.status == 401:
                 await clock.sleep(self._lab.world, _LATE)
@@ -175,31 +176,31 @@ class Visit:
         if rule.kind == "close":
             raise Cut
 
-    async def _done(self, address: Address, who: Identity | None) -> Any:
+    async def _done(self, address: Address, caller: Caller) -> Any:
         lab, request = self._lab, self._request
         length = request.content_length or 0
         if length and request.method not in ("POST", "PUT"):
             raise Unreadable(501, f"Unexpected content for method '{request.method}'")
         content_type = request.headers.get("Content-Type", "")
         if request.method == "POST" and _UPLOAD.fullmatch(self.path):
-            return await self._uploaded(address, who, content_type)
+            return await self._uploaded(address, caller, content_type)
         if length > bodies.MOST_BYTES:
             raise Unreadable(501, "for data too large", body=False)
         params = address.query
         if request.method in ("POST", "PUT") and (length or "json" in content_type):
             params = {**bodies.parse_body(content_type, await request.read()), **params}
         target = lab.dispatch.find(request.method, address.path)
-        return await lab.dispatch.run(lab.world, who, target, params)
+        return await lab.dispatch.run(lab.world, caller, target, params)
 
-    async def _uploaded(self, address: Address, who: Identity | None, content_type: str) -> Any:
+    async def _uploaded(self, address: Address, caller: Caller, content_type: str) -> Any:
         lab = self._lab
         if not bodies.is_multipart(content_type):
             await clock.sleep(lab.world, _SILENT)
             raise Cut
         target = lab.dispatch.find("POST", address.path)
-        lab.dispatch.allow(lab.world, who, target, address.query)
+        lab.dispatch.allow(lab.world, caller, target, address.query)
         params, content = bodies.parse_multipart(content_type, await self._request.read())
-        return await lab.dispatch.run(lab.world, who, target, {**params, **address.query}, content)
+        return await lab.dispatch.run(lab.world, caller, target, {**params, **address.query}, content)
 
 
 def _plain(status: int, reason: str, body: str) -> web.Response:

@@ -75,7 +75,8 @@ def start(world: World, node: str, kind: str, about_id: str, who: str, work: Wor
 def _record(world: World, node: str, kind: str, about_id: str, who: str) -> TaskRecord:
     moment = clock.now(world)
     world.next_pid = world.next_pid % 4_000_000 + 1
-    pstart = int((moment - world.nodes[node].booted_at) * 100) & 0xFFFFFFFF
+    booted = world.nodes[node].booted_at if node in world.nodes else 0
+    pstart = int((moment - booted) * 100) & 0xFFFFFFFF
     upid = f"UPID:{node}:{world.next_pid:08X}:{pstart:08X}:{int(moment):08X}:{kind}:{about_id}:{who}:"
     user, _, token = who.partition("!")
     return TaskRecord(

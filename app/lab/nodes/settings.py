@@ -72,8 +72,7 @@ def _sees(call: Call, name: str, interface: dict[str, Any]) -> bool:
     """Bridges are for those who may use them; everything else is for everybody."""
     if interface["type"] not in ("bridge", "OVSBridge"):
         return True
-    path = f"/sdn/zones/localnetwork/{name}"
-    return call.has(f"/nodes/{call.node}", "Sys.Audit") or call.has(path, "SDN.Audit", "SDN.Use", any_of=True)
+    return call.has(f"/sdn/zones/localnetwork/{name}", "SDN.Audit", "SDN.Use", any_of=True)
 
 
 def _planned(node: Node) -> dict[str, dict[str, Any]]:

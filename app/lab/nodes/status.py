@@ -3,7 +3,7 @@
 from typing import Any
 
 from app.lab import clock
-from app.lab.call import Call, handler
+from app.lab.call import Call, Refused, handler
 from app.lab.cluster.status import VERSION
 from app.lab.guests import power
 from app.lab.nodes import figures
@@ -102,7 +102,10 @@ def time(call: Call) -> Any:
 @handler("GET", "/nodes/{node}/rrddata")
 def rrddata(call: Call) -> Any:
     """Rows of numbers, oldest first; only the time where the node was not up."""
-    node = call.world.nodes[call.node]
+    node = call.world.nodes.get(call.node)
+    if node is None:
+        path = f"/var/lib/rrdcached/db/pve-node-9.0/{call.node}"
+        raise Refused(500, f"RRD error: opening '{path}': No such file or directory")
     return [_point(call, node, moment) for moment in moments(call.world, call.params["timeframe"])]
 
 
@@ -141,38 +144,3 @@ def subscription(_call: Call) -> Any:
         "serverid": "0" * 32,
         "url": "https://www.proxmox.com/en/proxmox-virtual-environment/pricing",
     }
-
-
-_SERVICES = (
-    ("chrony", "NTP client/server"),
-    ("corosync", "Corosync Cluster Engine"),
-    ("cron", "Regular background program processing daemon"),
-    ("ksmtuned", "Kernel Samepage Merging (KSM) Tuning Daemon"),
-    ("postfix", "Postfix Mail Transport Agent"),
-    ("pve-cluster", "The Proxmox VE cluster filesystem"),
-    ("pve-firewall", "Proxmox VE firewall"),
-    ("pve-ha-crm", "PVE Cluster HA Resource Manager Daemon"),
-    ("pve-ha-lrm", "PVE Local HA Resource Manager Daemon"),
-    ("pvedaemon", "PVE API Daemon"),
-    ("pveproxy", "PVE API Proxy Server"),
-    ("pvescheduler", "Proxmox VE scheduler"),
-    ("pvestatd", "PVE Status Daemon"),
-    ("spiceproxy", "PVE SPICE Proxy Server"),
-    ("sshd", "OpenBSD Secure Shell server"),
-    ("syslog", "System Logging Service"),
-)
-
-
-@handler("GET", "/nodes/{node}/services")
-def services(_call: Call) -> Any:
-    return [
-        {
-            "service": name,
-            "name": name,
-            "desc": text,
-            "state": "running",
-            "active-state": "active",
-            "unit-state": "enabled",
-        }
-        for name, text in _SERVICES
-    ]
