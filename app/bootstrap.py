@@ -12,6 +12,7 @@ from app.db import clusters, schema
 from app.db.models import Cluster, Template
 from app.db.session import Database
 from app.db.vault import Vault
+from app.domain.errors import PveError
 from app.domain.identifiers import TokenId
 from app.operations import Engine
 from app.operations.worker import LEASE, Chore, Queue, Worker
@@ -134,10 +135,7 @@ def seed_development(settings: Settings, lab_url: str, lab_password: str, ca_fil
     """What `make run` starts with: the lab as the default cluster, the first administrator, two catalog entries."""
     house = build(settings)
     try:
-        with house.db.read() as tx:
-            known = bool(clusters.every(tx))
-        if not known:
-            _register_lab(house, lab_url, lab_password, ca_file)
+        _register_lab(house, lab_url, lab_password, Path(ca_file).read_text())
         Inventory(house.db, house.credentials).refresh()
         Inventory(house.db, house.credentials).refresh_media()
         return SeedResult(house.services.auth.ensure_first_admin(settings.admin_password))
@@ -169,24 +167,41 @@ def register_cluster(house: House, cluster: Cluster, secret: str) -> None:
         tx.merge(cluster)
 
 
-def _register_lab(house: House, url: str, password: str, ca_file: str) -> None:
+def _register_lab(house: House, url: str, password: str, ca_pem: str) -> None:
+    """The lab as the default cluster. One that is stored already is left alone while it answers, else it is renewed:
+    the lab may have another port or certificate, or have forgotten our token."""
+    with house.db.read() as tx:
+        known = next((row for row in clusters.every(tx) if row.name == _LAB), None)
+    if known is not None and known.url == url and known.ca_pem == ca_pem and _answers(house, known):
+        return
     token_id = TokenId("root@pam!poolhouse")
-    ca_pem = Path(ca_file).read_text()
     secret = Pve.make_token(Endpoint(url=url, ca_pem=ca_pem), token_id.user, password, token_id.name)
-    cluster = Cluster(
-        id=str(uuid.uuid4()), name="lab", url=url, ca_pem=ca_pem, fingerprint=None, token_id=token_id, is_default=True
-    )
+    cluster = known or Cluster(id=str(uuid.uuid4()), name=_LAB, is_default=True)
+    cluster.url, cluster.ca_pem, cluster.token_id = url, ca_pem, token_id
     register_cluster(house, cluster, secret)
+    if known is None:
+        _fill_catalog(house, cluster.id)
+
+
+def _answers(house: House, cluster: Cluster) -> bool:
+    try:
+        house.credentials.as_admin(cluster.id).version()
+    except PveError:
+        return False
+    return True
+
+
+def _fill_catalog(house: House, cluster: str) -> None:
     with house.db.begin() as tx:
         for name, kind, volid, vmid, disk_gb, description in _CATALOG:
-            tx.add(
-                Template(
-                    id=str(uuid.uuid4()), cluster_id=cluster.id, name=name, kind=kind, description=description,
-                    volid=volid, vmid=vmid, disk_gb=disk_gb, published=True,
-                )
+            template = Template(
+                id=str(uuid.uuid4()), cluster_id=cluster, name=name, kind=kind, description=description,
+                volid=volid, vmid=vmid, disk_gb=disk_gb, published=True,
             )  # fmt: skip
+            tx.add(template)
 
 
+_LAB = "lab"
 _CATALOG = (
     ("debian-12", "ct", "local:vztmpl/debian-12-standard_12.12-1_amd64.tar.zst", None, 1, "Debian 12, a container"),
     ("debian-12-vm", "vm", None, 9000, 2, "Debian 12 with cloud-init, a VM"),

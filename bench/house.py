@@ -18,7 +18,6 @@ from pathlib import Path
 from typing import Any
 
 from app.config import Settings
-
 from bench.load import Client
 
 CHECKOUT = Path(__file__).resolve().parents[1]
