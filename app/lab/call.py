@@ -1,6 +1,7 @@
 """What a handler sees of a call, and how it refuses, in PVE's words."""
 
 import contextlib
+import re
 from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
@@ -14,6 +15,7 @@ from app.lab.tasks import TaskFailed
 __all__ = ["HANDLERS", "Call", "Identity", "Refused", "Reply", "TaskFailed", "failing_as", "handler"]
 
 Handler = Callable[["Call"], Any]
+_WRITTEN = {"integer": r"-?\d+", "number": r"\d+(\.\d+)?"}
 HANDLERS: dict[tuple[str, str], Handler] = {}
 """The handlers by method and path template of the schema."""
 
@@ -125,6 +127,14 @@ class Call:
         """The declared parameters of a method, families as `net[n]`."""
         found: dict[str, Any] = self.schema_of_method(method, path)["parameters"]
         return found
+
+    def unwritable(self) -> str | None:
+        """What PVE says on writing a VM's file of a number that the parameter check lets pass: `+2`, `.5`, `1e1`."""
+        for name, value in self.given.items():
+            kind = self.schema["parameters"].get(name, {}).get("type")
+            if kind in _WRITTEN and value is not None and not re.fullmatch(_WRITTEN[kind], str(value)):
+                return f"unable to parse value of '{name}' - type check ('{kind}') failed - got '{value}'"
+        return None
 
     @property
     def schema_parameters(self) -> set[str]:

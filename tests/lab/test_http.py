@@ -131,3 +131,12 @@ def test_many_users_at_once_all_come_to_be(lab: LabProcess, root: Session) -> No
         answers = list(pool.map(lambda n: lab.login().call("POST", "/access/users", userid=f"u{n}@pve"), range(8)))
     assert [answer.status_code for answer in answers] == [200] * 8
     assert len(root.ok("GET", "/access/users")) == 9
+
+
+@pytest.mark.parametrize(("cores", "answer"), [("02", (200, "OK")), ("+2", (500, "integer")), ("2.0", (400, ""))])
+def test_numbers_that_pass_the_check_but_not_the_file(root: Session, cores: str, answer: tuple[int, str]) -> None:
+    assert root.task("POST", "/nodes/n1/qemu", vmid=100) == "OK"
+    got = root.call("PUT", "/nodes/n1/qemu/100/config", cores=cores)
+    assert got.status_code == answer[0]
+    if answer[0] == 500:
+        assert got.reason == "unable to parse value of 'cores' - type check ('integer') failed - got '+2'"

@@ -105,6 +105,8 @@ class Change:
             else:
                 changes[key] = value
         config.revert(guest, self.revert)
+        if text := call.unwritable():
+            raise Refused(500, text)
         now, gone, later, late = config.split_by_time(guest, changes, self.delete)
         _swap_media(guest, now, later)
         force = 2 if self.force else 1

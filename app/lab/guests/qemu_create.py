@@ -103,6 +103,8 @@ async def _built(call: Call, task: Task, vmid: int, given: Values, made: list[st
             made.append(volid)
             creation.note_volume(task, world, str(settled[key]))
     await task.sleep(1)
+    if text := call.unwritable():
+        raise TaskFailed(text)
     config = fresh(creation.created_at(world)) | given | settled
     config.setdefault("boot", drives.boot_order(config))
     if config.get("template"):
