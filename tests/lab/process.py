@@ -161,25 +161,25 @@ class Session:
         self.http.headers["Cookie"] = f"PVEAuthCookie={data['ticket']}"
         self.http.headers["CSRFPreventionToken"] = data["CSRFPreventionToken"]
 
-    def call(self, method: str, path: str, api: str = "json", **params: Any) -> requests.Response:
+    def call(self, method: str, path: str, /, api: str = "json", **params: Any) -> requests.Response:
         """Any answer; parameters go into the query of GET and DELETE, into a form otherwise."""
         names = {name.rstrip("_").replace("__", "-"): value for name, value in params.items()}
         place = {"params": names} if method in ("GET", "DELETE") else {"data": names}
         return self.http.request(method, f"{self._lab.url}/api2/{api}{path}", timeout=60, **place)  # type: ignore[arg-type]
 
-    def ok(self, method: str, path: str, **params: Any) -> Any:
+    def ok(self, method: str, path: str, /, **params: Any) -> Any:
         """The data of an answer that must be 200."""
         answer = self.call(method, path, **params)
         assert answer.status_code == 200, f"{method} {path}: {answer.status_code} {answer.reason} {answer.text}"
         return answer.json()["data"]
 
-    def refused(self, method: str, path: str, **params: Any) -> tuple[int, str]:
+    def refused(self, method: str, path: str, /, **params: Any) -> tuple[int, str]:
         """(status, reason phrase) of an answer that must not be 200."""
         answer = self.call(method, path, **params)
         assert answer.status_code != 200, f"{method} {path}: {answer.text}"
         return answer.status_code, answer.reason
 
-    def task(self, method: str, path: str, **params: Any) -> str:
+    def task(self, method: str, path: str, /, **params: Any) -> str:
         """Make a call that starts a task, wait for it; its exit status."""
         return self.wait(self.ok(method, path, **params))
 

@@ -133,10 +133,10 @@ def test_many_users_at_once_all_come_to_be(lab: LabProcess, root: Session) -> No
     assert len(root.ok("GET", "/access/users")) == 9
 
 
-@pytest.mark.parametrize(("cores", "answer"), [("02", (200, "OK")), ("+2", (500, "integer")), ("2.0", (400, ""))])
-def test_numbers_that_pass_the_check_but_not_the_file(root: Session, cores: str, answer: tuple[int, str]) -> None:
+@pytest.mark.parametrize(("cores", "status"), [("02", 200), ("+2", 500), ("2.0", 400)])
+def test_numbers_that_pass_the_check_but_not_the_file(root: Session, cores: str, status: int) -> None:
     assert root.task("POST", "/nodes/n1/qemu", vmid=100) == "OK"
-    got = root.call("PUT", "/nodes/n1/qemu/100/config", cores=cores)
-    assert got.status_code == answer[0]
-    if answer[0] == 500:
-        assert got.reason == "unable to parse value of 'cores' - type check ('integer') failed - got '+2'"
+    answer = root.call("PUT", "/nodes/n1/qemu/100/config", cores=cores)
+    assert answer.status_code == status
+    if status == 500:
+        assert answer.reason == "unable to parse value of 'cores' - type check ('integer') failed - got '+2'"
