@@ -65,23 +65,42 @@ def claim_vmid(tx: Tx, cluster: str, guest: str, span: range, wanted: VmId | Non
     Raises Conflict where the wanted one is taken, CapacityExceeded where the span is used up.
     """
     clusters.lock(tx, cluster)
-    tx.execute(sa.delete(VmidClaim).where(VmidClaim.cluster_id == cluster, VmidClaim.free_at < now()))
     if wanted is not None:
         if not _is_free(tx, cluster, wanted):
             raise Conflict("This vmid is taken.", code="vmid.taken", remedy="Leave it out to get a free one.")
         vmid = wanted
     else:
-        vmid = _first_free(tx, cluster, span)
+        vmid = _next_free(tx, cluster, span)
     tx.add(VmidClaim(cluster_id=cluster, vmid=vmid, guest_id=guest))
     tx.flush()
     return vmid
 
 
 def _is_free(tx: Tx, cluster: str, vmid: int) -> bool:
-    return (
-        tx.get(VmidClaim, {"cluster_id": cluster, "vmid": vmid}) is None
-        and clusters.seen_guest(tx, cluster, vmid) is None
+    """Nobody's, or rested long enough; then its old claim goes."""
+    claim = tx.get(VmidClaim, {"cluster_id": cluster, "vmid": vmid})
+    if claim is not None and (claim.free_at is None or claim.free_at > now()):
+        return False
+    if clusters.seen_guest(tx, cluster, vmid) is not None:
+        return False
+    if claim is not None:
+        tx.delete(claim)
+        tx.flush()
+    return True
+
+
+def _next_free(tx: Tx, cluster: str, span: range) -> VmId:
+    """The number after the highest that was ever given; only when the span's end is reached are the gaps searched."""
+    highest = tx.scalar(
+        sa.select(sa.func.max(VmidClaim.vmid)).where(
+            VmidClaim.cluster_id == cluster, VmidClaim.vmid.between(span.start, span.stop - 1)
+        )
     )
+    following = span.start if highest is None else highest + 1
+    if following in span and _is_free(tx, cluster, following):
+        return VmId(following)
+    tx.execute(sa.delete(VmidClaim).where(VmidClaim.cluster_id == cluster, VmidClaim.free_at < now()))
+    return _first_free(tx, cluster, span)
 
 
 def _first_free(tx: Tx, cluster: str, span: range) -> VmId:

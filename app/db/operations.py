@@ -24,28 +24,30 @@ class Fenced(Exception):
     """This worker was declared dead, or the operation was given to another: it may not write."""
 
 
-def add(tx: Tx, operation: Operation, steps: Sequence[str], done: int) -> None:
+def add(tx: Tx, operation: Operation, steps: Sequence[str], done: int) -> domain.Operation:
     """Store a new operation; its first `done` steps are done with it. Raises Busy where its guest has an open one."""
     if operation.guest_id is not None:
         open_one = open_on(tx, operation.guest_id)
         if open_one is not None:
             raise Busy(open_one)
+    ahead = tx.scalar(
+        sa.select(sa.func.count()).where(Operation.queue == operation.queue, Operation.state == OperationState.PENDING)
+    )
     tx.add(operation)
     tx.flush()
-    tx.execute(
-        sa.insert(OperationStep),
-        [
-            {
-                "operation_id": operation.id,
-                "position": position,
-                "name": name,
-                "state": StepState.DONE if position < done else StepState.PENDING,
-                "watched": False,
-                "judged": [],
-            }
-            for position, name in enumerate(steps)
-        ],
-    )
+    taken = [
+        {
+            "operation_id": operation.id,
+            "position": position,
+            "name": name,
+            "state": StepState.DONE if position < done else StepState.PENDING,
+            "watched": False,
+            "judged": [],
+        }
+        for position, name in enumerate(steps)
+    ]
+    tx.execute(sa.insert(OperationStep), taken)
+    return _view(operation, [OperationStep(**step) for step in taken], (ahead or 0) + 1)
 
 
 def open_on(tx: Tx, guest: str) -> str | None:
@@ -225,17 +227,12 @@ def _views(tx: Tx, rows: Sequence[Operation]) -> list[domain.Operation]:
 def _queue_positions(tx: Tx, pending: Sequence[Operation]) -> dict[str, int]:
     if not pending:
         return {}
-    waiting = tx.execute(
-        sa.select(Operation.id, Operation.queue)
-        .where(Operation.state == OperationState.PENDING, Operation.queue.in_({row.queue for row in pending}))
-        .order_by(Operation.created_at, Operation.id)
+    place = sa.func.row_number().over(partition_by=Operation.queue, order_by=(Operation.created_at, Operation.id))
+    waiting = sa.select(Operation.id, place.label("place")).where(Operation.state == OperationState.PENDING).subquery()
+    rows = tx.execute(
+        sa.select(waiting.c.id, waiting.c.place).where(waiting.c.id.in_([row.id for row in pending]))
     ).all()
-    counted: dict[str, int] = {}
-    positions = {}
-    for operation, queue in waiting:
-        counted[queue] = counted.get(queue, 0) + 1
-        positions[operation] = counted[queue]
-    return positions
+    return {row.id: row.place for row in rows}
 
 
 def _view(row: Operation, taken: Sequence[OperationStep], queue_position: int | None) -> domain.Operation:

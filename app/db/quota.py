@@ -87,8 +87,9 @@ def used_by_user(tx: Tx, tenant: str) -> dict[tuple[str, str], dict[Dimension, i
 
 def allocate(tx: Tx, guest: Guest, amounts: Amounts) -> None:
     """Charge a guest's tenant and maker; a dimension the guest has already is set to the new amount."""
+    there = {row.dimension: row for row in tx.scalars(sa.select(Allocation).where(Allocation.guest_id == guest.id))}
     for dimension, amount in amounts.items():
-        row = tx.get(Allocation, (guest.id, dimension))
+        row = there.get(dimension)
         if row is None:
             tx.add(
                 Allocation(

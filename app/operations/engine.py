@@ -1,20 +1,20 @@
 """The one engine: submits operations and carries them out, on DBOS.
 
 Web processes only submit: the queue entry is written on the very connection of the use case's transaction. A worker
-runs one DBOS workflow per operation; each try of a do or an undo is a DBOS step, so that after kill -9 whoever takes
-over goes on with the step in flight and nothing before it. What the workflow decides by comes out of steps only.
+runs one DBOS workflow per operation, which waits durably; where an operation stands is in our own tables, written
+before and after each step, so that after kill -9 whoever takes over goes on with the step in flight.
 """
 
 from __future__ import annotations
 
 import uuid
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any, Protocol, TypedDict
 
 import structlog
-from dbos import DBOS, DBOSClient, EnqueueOptions, StepOptions
+from dbos import DBOS, DBOSClient, EnqueueOptions
 
 from app.db import operations
 from app.db.models import Operation, OperationStep
@@ -33,8 +33,7 @@ APPLICATION_NAME = "poolhouse"
 #: Undoing is more patient than doing: what is left behind is worse than what is late.
 UNDO_PATIENCE = timedelta(hours=24)
 
-_PERSISTENT: StepOptions = {"retries_allowed": True, "max_attempts": 50, "interval_seconds": 0.5}
-_LONGEST_PAUSE = 30.0
+_SHORTEST_PAUSE, _LONGEST_PAUSE = 0.5, 30.0
 _LOOK_AGAIN = 60.0
 
 log = structlog.get_logger(__name__)
@@ -56,7 +55,7 @@ class Tasks(Protocol):
 
 
 class Outcome(TypedDict, total=False):
-    """What one try came to: `kind` is done, failed, task (wait for `upid`) or away (try again)."""
+    """Where a round stopped: `kind` is ended, task (wait for `upid`) or away (try again later)."""
 
     kind: str
     upid: str
@@ -89,9 +88,9 @@ class Engine:
             tenant_id=to.tenant, guest_id=to.guest, queue=to.queue, lane=to.lane, parameters=stored(parameters),
             created_by=ctx.caller.username, created_at=now(), deadline=now() + saga.patience,
         )  # fmt: skip
-        operations.add(tx, row, [step.name for step in saga.steps], done)
+        added = operations.add(tx, row, [step.name for step in saga.steps], done)
         self._enqueue(tx, row)
-        return operations.get(tx, EVERY_TENANT, row.id)
+        return added
 
     def resume_unwinding(self, tx: Tx, operation: str) -> domain.Operation:
         """Let a stuck operation go on with its undoing, in the caller's transaction. Raises NotFound, Conflict."""
@@ -102,13 +101,10 @@ class Engine:
             raise Conflict("Only a stuck operation can be resolved.", code="operation.not_stuck")
         row.state, row.finished_at, row.workflow = OperationState.UNWINDING, None, f"{row.id}/{uuid.uuid4()}"
         row.deadline = now() + self._sagas[row.type].patience
-        position = next(
-            (s.position for s in reversed(operations.steps(tx, operation)) if s.undo_began_at is not None), 0
-        )
-        self._enqueue(tx, row, position)
+        self._enqueue(tx, row)
         return operations.get(tx, EVERY_TENANT, operation)
 
-    def _enqueue(self, tx: Tx, row: Operation, *unwind_from: int) -> None:
+    def _enqueue(self, tx: Tx, row: Operation) -> None:
         options: EnqueueOptions = {
             "workflow_name": WORKFLOW,
             "queue_name": row.queue,
@@ -116,11 +112,16 @@ class Engine:
             "app_version": APPLICATION_VERSION,
             "queue_partition_key": row.lane,
         }
-        self._client.enqueue_in_transaction(tx.connection(), options, row.id, row.type, *unwind_from)
+        self._client.enqueue_in_transaction(tx.connection(), options, row.id)
 
 
 class Execution:
-    """The worker's side: carries operations out as `executor`; `leave` ends a process that has lost its lease."""
+    """The worker's side: carries operations out as `executor`; `leave` ends a process that has lost its lease.
+
+    One DBOS workflow per operation, in rounds: a round is one DBOS step, takes up the operation where our own tables
+    say that it stands, and goes from step to step until something has to be waited for. Killed within a round, it is
+    run again from there.
+    """
 
     def __init__(
         self,
@@ -139,85 +140,122 @@ class Execution:
         self._executor = executor
         DBOS.workflow(name=WORKFLOW)(self._workflow_function())
 
-    def _workflow_function(self) -> Callable[[str, str], Any]:
-        async def operation(operation_id: str, saga_type: str, unwind_from: int | None = None) -> None:
-            saga = self._sagas[saga_type]
-            reached = await self._do_all(operation_id, saga) if unwind_from is None else unwind_from
-            if reached is None:
-                await DBOS.run_step_async(_PERSISTENT, self._finish, operation_id, saga_type)
-            elif await self._undo_all(operation_id, saga, reached):
-                await DBOS.run_step_async(_PERSISTENT, self._finish_unwound, operation_id)
+    def _workflow_function(self) -> Callable[[str], Any]:
+        async def operation(operation_id: str) -> None:
+            ends: dict[str, TaskEnd] = {}
+            pause = _SHORTEST_PAUSE
+            while True:
+                outcome: Outcome = await DBOS.run_step_async({"name": "round"}, self._round, operation_id, ends)
+                ends = {}
+                if outcome["kind"] == "ended":
+                    return
+                if outcome["kind"] == "task":
+                    end = await DBOS.recv_async(outcome["upid"], timeout_seconds=_LOOK_AGAIN)
+                    ends = {outcome["upid"]: end} if end is not None else {}
+                    pause = _SHORTEST_PAUSE
+                else:
+                    await DBOS.sleep_async(pause)
+                    pause = min(pause * 2, _LONGEST_PAUSE)
 
         return operation
 
-    async def _do_all(self, operation: str, saga: Saga) -> int | None:
-        """None: all done. Else the position of the step that was refused."""
-        for position, step in enumerate(saga.steps):
-            if step.do is not None and not await self._until_settled(operation, saga, position, undo=False):
-                return position
-        return None
+    def _round(self, operation: str, ends: Mapping[str, TaskEnd]) -> Outcome:
+        """From step to step until a task or a cluster has to be waited for, or the operation has ended.
 
-    async def _undo_all(self, operation: str, saga: Saga, reached: int) -> bool:
-        """False: an undo was refused, and the operation is stuck."""
-        for position in range(reached, -1, -1):
-            step = saga.steps[position]
-            if step.undo is not None and not await self._until_settled(operation, saga, position, undo=True):
-                return False
-        return True
-
-    async def _until_settled(self, operation: str, saga: Saga, position: int, *, undo: bool) -> bool:
-        """Try the step until it is done (True) or refused (False)."""
-        name = f"{'undo ' if undo else ''}{saga.steps[position].name}"
-        end: TaskEnd | None = None
-        pause = 0.5
+        `ends` is what was waited for. A round that is run again after a crash may find that step done already; so an
+        end counts only for the very task that it is of.
+        """
+        settled: _Settled | None = None
         while True:
-            outcome: Outcome = await DBOS.run_step_async(
-                {"name": name}, self._try, operation, saga.type, position, undo, end
-            )
-            end = None
-            kind = outcome["kind"]
-            if kind == "task":
-                end = await DBOS.recv_async(outcome["upid"], timeout_seconds=_LOOK_AGAIN)
-            elif kind == "away":
-                await DBOS.sleep_async(pause)
-                pause = min(pause * 2, _LONGEST_PAUSE)
-            else:
-                return kind == "done"
-
-    # -- one try, in one DBOS step: begin, act, record
-
-    def _try(self, operation: str, saga_type: str, position: int, undo: bool, end: TaskEnd | None) -> Outcome:
-        saga = self._sagas[saga_type]
-        step = saga.steps[position]
-        function = step.undo if undo else step.do
-        assert function is not None
-        attempt = _Attempt(self._db, operation, position, undo, self._executor)
-        with structlog.contextvars.bound_contextvars(operation=operation, step=step.name, undo=undo):
             try:
-                run = attempt.begin(saga, self._gateways)
-                return run if isinstance(run, dict) else self._go_on(attempt, function, run, saga, end)
+                attempt = self._next(operation, settled)
+                if attempt is None:
+                    return {"kind": "ended"}
+                with structlog.contextvars.bound_contextvars(
+                    operation=operation, step=attempt.step.name, undo=attempt.undo
+                ):
+                    found = self._go_on(attempt, ends.get(attempt.upid or ""))
             except operations.Fenced:
-                log.critical("worker.fenced")
+                log.critical("worker.fenced", operation=operation)
                 self._leave()
                 raise
             except Unavailable:
                 return {"kind": "away"}
+            if not isinstance(found, _Settled):
+                return found
+            settled = found
 
-    def _go_on(self, attempt: _Attempt, function: Function, run: Run, saga: Saga, end: TaskEnd | None) -> Outcome:
-        upid = attempt.upid
-        if upid is not None and end is None:
-            end = self._tasks.ended({upid: run.operation}).get(upid)
+    # -- what is next
+
+    def _next(self, operation: str, settled: _Settled | None) -> _Attempt | None:
+        """Write down what the last step came to, and begin the next one; None once the operation has ended."""
+        with self._db.begin() as tx:
+            row = operations.held(tx, operation, self._executor)
+            steps = operations.steps(tx, operation)
+            if settled is not None:
+                settled.write(row, steps[settled.position])
+            saga = self._sagas[row.type]
+            if row.state in (OperationState.PENDING, OperationState.RUNNING):
+                position = next((step.position for step in steps if step.state != StepState.DONE), None)
+                if position is None:
+                    self._succeed(row, saga, steps)
+                    return None
+                if not (row.cancel_requested and steps[position].began_at is None and saga.may_cancel(position)):
+                    return self._begin(row, saga, steps, position, undo=False)
+                row.error = dict(_CANCELLED)
+                row.state = OperationState.UNWINDING
+            if row.state == OperationState.UNWINDING:
+                position = _next_to_undo(saga, steps)
+                if position is not None:
+                    return self._begin(row, saga, steps, position, undo=True)
+                self._give_up(row, saga)
+            return None
+
+    def _begin(
+        self, row: Operation, saga: Saga, steps: Sequence[OperationStep], position: int, *, undo: bool
+    ) -> _Attempt:
+        step = steps[position]
+        began = step.undo_began_at if undo else step.began_at
+        again = began is not None
+        began = began or now()
+        if undo:
+            step.undo_began_at = began
+        else:
+            step.began_at, step.state, row.state = began, StepState.RUNNING, OperationState.RUNNING
+        row.started_at = row.started_at or began
+        run = Run(row.id, began, again, frozenset(step.judged), _outputs(steps), self._db, self._gateways)
+        function = saga.steps[position].undo if undo else saga.steps[position].do
+        assert function is not None
+        return _Attempt(self._db, self._executor, row, step, undo, function, run, saga.load(row.parameters))
+
+    def _succeed(self, row: Operation, saga: Saga, steps: Sequence[OperationStep]) -> None:
+        run = Run(row.id, now(), False, frozenset(), _outputs(steps), self._db, self._gateways)
+        result = saga.result(run, saga.load(row.parameters))
+        operations.finish(row, OperationState.SUCCEEDED, result=result, forget=saga.secrets)
+        log.info("operation.succeeded", operation=row.id, type=row.type)
+
+    def _give_up(self, row: Operation, saga: Saga) -> None:
+        cancelled = row.error is not None and row.error.get("code") == _CANCELLED["code"]
+        state = OperationState.CANCELLED if cancelled else OperationState.FAILED
+        operations.finish(row, state, forget=saga.secrets)
+        log.warning("operation.unwound", operation=row.id, type=row.type, error=row.error)
+
+    # -- one step
+
+    def _go_on(self, attempt: _Attempt, end: TaskEnd | None) -> Outcome | _Settled:
+        if attempt.upid is not None and end is None:
+            end = self._tasks.ended({attempt.upid: attempt.run.operation}).get(attempt.upid)
             if end is None:
-                return attempt.wait_for(Upid(upid), last=attempt.last)
+                return attempt.wait_for(Upid(attempt.upid), last=attempt.last)
         if end is not None and not end["ok"]:
             return attempt.task_failed(end)
         if end is not None and attempt.last:
             return attempt.done(None)
-        return self._call(attempt, function, run, saga)
+        return self._call(attempt)
 
-    def _call(self, attempt: _Attempt, function: Function, run: Run, saga: Saga) -> Outcome:
+    def _call(self, attempt: _Attempt) -> Outcome | _Settled:
         try:
-            result: Result = function(run, saga.load(attempt.parameters))
+            result: Result = attempt.function(attempt.run, attempt.parameters)
         except (PveAway, Unavailable) as error:
             return attempt.away(error)
         except AppError as error:
@@ -233,131 +271,106 @@ class Execution:
             return attempt.wait_for(result, last=True)
         return attempt.done(result)
 
-    def _finish(self, operation: str, saga_type: str) -> None:
-        saga = self._sagas[saga_type]
-        with self._db.begin() as tx:
-            row = operations.held(tx, operation, self._executor)
-            if row.state in domain.FINAL_STATES:
-                return
-            outputs = _outputs(operations.steps(tx, operation))
-            run = Run(operation, now(), False, frozenset(), outputs, self._db, self._gateways)
-            result = saga.result(run, saga.load(row.parameters))
-            operations.finish(row, OperationState.SUCCEEDED, result=result, forget=saga.secrets)
-        log.info("operation.succeeded", operation=operation, type=saga.type)
 
-    def _finish_unwound(self, operation: str) -> None:
-        with self._db.begin() as tx:
-            row = operations.held(tx, operation, self._executor)
-            if row.state in domain.FINAL_STATES:
-                return
-            cancelled = row.error is not None and row.error.get("code") == "operation.cancelled"
-            state = OperationState.CANCELLED if cancelled else OperationState.FAILED
-            operations.finish(row, state, forget=self._sagas[row.type].secrets)
-        log.warning("operation.unwound", operation=operation, type=row.type, error=row.error)
+@dataclass(frozen=True)
+class _Settled:
+    """What a step came to. `problem` None: it is done, or undone; it is written down with the next step's beginning."""
+
+    position: int
+    undo: bool
+    output: Mapping[str, Any] | None = None
+    problem: Mapping[str, Any] | None = None
+
+    def write(self, row: Operation, step: OperationStep) -> None:
+        step.watched = False
+        if self.problem is None:
+            step.state = StepState.UNDONE if self.undo else StepState.DONE
+            if not self.undo:
+                step.output = dict(self.output) if self.output is not None else None
+        elif self.undo:
+            row.error = {**(row.error or self.problem), "undo": dict(self.problem)}
+            operations.finish(row, OperationState.STUCK)
+        else:
+            step.state = StepState.FAILED
+            row.state, row.error = OperationState.UNWINDING, dict(self.problem)
 
 
 class _Attempt:
-    """One try of a do or an undo, and how it is written down. Every write is fenced."""
+    """One try of a do or an undo. Every write is fenced."""
 
-    def __init__(self, db: Database, operation: str, position: int, undo: bool, executor: str) -> None:
+    def __init__(
+        self,
+        db: Database,
+        executor: str,
+        row: Operation,
+        step: OperationStep,
+        undo: bool,
+        function: Function,
+        run: Run,
+        parameters: Any,
+    ) -> None:
         self._db = db
-        self._operation = operation
-        self._position = position
-        self._undo = undo
         self._executor = executor
-        self.upid: str | None = None
-        self.last = True
-        self.parameters: Mapping[str, Any] = {}
+        self.step = step
+        self.undo = undo
+        self.function = function
+        self.run = run
+        self.parameters = parameters
+        self.upid = step.undo_upid if undo else step.upid
+        #: An undo is called again after each of its tasks, until it finds nothing.
+        self.last = not undo and not (step.output or {}).get("again", False)
+        self._deadline = row.deadline + (UNDO_PATIENCE if undo else timedelta())
 
-    def begin(self, saga: Saga, gateways: Any) -> Run | Outcome:
-        with self._db.begin() as tx:
-            row, step = self._held(tx)
-            if not self._undo and row.cancel_requested and saga.may_cancel(self._position) and step.began_at is None:
-                row.state, row.error = OperationState.UNWINDING, _CANCELLED
-                return {"kind": "failed"}
-            began = step.undo_began_at if self._undo else step.began_at
-            if began is None:
-                began = now()
-                if self._undo:
-                    step.undo_began_at = began
-                else:
-                    step.began_at, step.state = began, StepState.RUNNING
-                again = False
-            else:
-                again = True
-            row.started_at = row.started_at or began
-            row.state = OperationState.UNWINDING if self._undo else OperationState.RUNNING
-            self.parameters = row.parameters
-            stored_upid = step.undo_upid if self._undo else step.upid
-            self.upid = stored_upid
-            self.last = not self._undo and not (step.output or {}).get("again", False)
-            outputs = _outputs(operations.steps(tx, self._operation))
-            return Run(self._operation, began, again, frozenset(step.judged), outputs, self._db, gateways)
+    def done(self, output: Mapping[str, Any] | None) -> _Settled:
+        return _Settled(self.step.position, self.undo, output=output)
+
+    def refused(self, problem: Mapping[str, Any], reason: str | None) -> _Settled:
+        log.warning("step.refused", code=problem["code"], reason=reason)
+        return _Settled(self.step.position, self.undo, problem=problem)
 
     def wait_for(self, upid: Upid, *, last: bool) -> Outcome:
         with self._db.begin() as tx:
-            _, step = self._held(tx)
+            step = self._held(tx)
             self._note_upid(step, upid)
             step.watched = True
-            if not self._undo:
+            if not self.undo:
                 step.output = None if last else {"again": True}
         return {"kind": "task", "upid": upid}
 
-    def task_failed(self, end: TaskEnd) -> Outcome:
+    def task_failed(self, end: TaskEnd) -> Outcome | _Settled:
         problem = end["problem"] or _BROKEN
-        if not end["again"]:
+        if not end["again"] or now() > self._deadline:
             return self.refused(problem, None)
         with self._db.begin() as tx:
-            row, step = self._held(tx)
+            step = self._held(tx)
             step.judged = [*step.judged, *([self.upid] if self.upid else [])]
             self._note_upid(step, None)
-            patient = not self._too_late(row)
-        return {"kind": "away"} if patient else self.refused(problem, None)
+        return {"kind": "away"}
 
-    def away(self, error: AppError) -> Outcome:
-        with self._db.begin() as tx:
-            row, _ = self._held(tx)
-            patient = not self._too_late(row)
-        if not patient:
+    def away(self, error: AppError) -> Outcome | _Settled:
+        if now() > self._deadline:
             return self.refused(_problem(error), error.log)
         log.info("step.waits", code=error.code, upstream=error.log)
         return {"kind": "away"}
 
-    def refused(self, problem: Mapping[str, Any], reason: str | None) -> Outcome:
-        log.warning("step.refused", code=problem["code"], reason=reason)
-        with self._db.begin() as tx:
-            row, step = self._held(tx)
-            step.watched = False
-            if self._undo:
-                row.error = {**(row.error or problem), "undo": problem}
-                operations.finish(row, OperationState.STUCK)
-            else:
-                step.state = StepState.FAILED
-                row.state, row.error = OperationState.UNWINDING, dict(problem)
-        return {"kind": "failed"}
-
-    def done(self, output: Mapping[str, Any] | None) -> Outcome:
-        with self._db.begin() as tx:
-            _, step = self._held(tx)
-            step.watched = False
-            step.state = StepState.UNDONE if self._undo else StepState.DONE
-            if not self._undo:
-                step.output = dict(output) if output is not None else None
-        return {"kind": "done"}
-
-    def _held(self, tx: Tx) -> tuple[Operation, OperationStep]:
-        row = operations.held(tx, self._operation, self._executor)
-        return row, operations.step(tx, self._operation, self._position)
+    def _held(self, tx: Tx) -> OperationStep:
+        operations.held(tx, self.run.operation, self._executor)
+        return operations.step(tx, self.run.operation, self.step.position)
 
     def _note_upid(self, step: OperationStep, upid: str | None) -> None:
-        if self._undo:
+        if self.undo:
             step.undo_upid = upid
         else:
             step.upid = upid
 
-    def _too_late(self, row: Operation) -> bool:
-        patience = UNDO_PATIENCE if self._undo else timedelta()
-        return now() > row.deadline + patience
+
+def _next_to_undo(saga: Saga, steps: Sequence[OperationStep]) -> int | None:
+    """The last step that was begun, leaves a trace and is not undone yet: the failing one is the first to be undone."""
+    for step in reversed(steps):
+        begun = step.state not in (StepState.PENDING, StepState.UNDONE)
+        if begun and saga.steps[step.position].undo is not None:
+            return step.position
+    return None
 
 
 _BROKEN: Mapping[str, Any] = {

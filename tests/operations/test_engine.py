@@ -180,3 +180,16 @@ def test_fairness_every_lane_is_served(bench: Bench) -> None:
     assert bench.ended(single).state is OperationState.SUCCEEDED
     for operation in many:
         assert bench.ended(operation, within=40).state is OperationState.SUCCEEDED
+
+
+def test_an_end_counts_only_for_its_own_task(bench: Bench) -> None:
+    """A round that is repeated after a crash brings the end of a task whose step is done already."""
+    bench.world.tasks = 700
+    stale = bench.world.start_task()
+    bench.world.behaviour = {"first": [PveUnreachable("Away.")]}
+    operation = bench.submit()
+    ended = bench.ended(operation)
+    outcome = bench.worker._execution._round(operation.id, {stale: {"ok": False, "again": False, "problem": None}})
+    assert outcome == {"kind": "ended"}
+    assert ended.state is OperationState.SUCCEEDED
+    assert names(bench) == ["first", "first", "second", "third"]

@@ -27,7 +27,7 @@ class Operation(Table):
     id: Mapped[Key]
     type: Mapped[str]
     version: Mapped[int]
-    state: Mapped[str] = mapped_column(index=True)
+    state: Mapped[str]
     tenant_id: Mapped[str | None] = mapped_column(sa.String(36))
     guest_id: Mapped[str | None] = mapped_column(sa.String(36), index=True)
     queue: Mapped[str]
@@ -47,6 +47,7 @@ class Operation(Table):
     __table_args__ = (
         sa.Index("uq_operations_open_guest", "guest_id", unique=True, sqlite_where=_OPEN, postgresql_where=_OPEN),
         sa.Index("ix_operations_list", "tenant_id", "created_at", "id"),
+        sa.Index("ix_operations_waiting", "state", "queue", "created_at"),
     )
 
 

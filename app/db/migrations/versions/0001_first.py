@@ -82,7 +82,7 @@ def upgrade() -> None:
     )
     op.create_index(op.f("ix_operations_guest_id"), "operations", ["guest_id"], unique=False)
     op.create_index("ix_operations_list", "operations", ["tenant_id", "created_at", "id"], unique=False)
-    op.create_index(op.f("ix_operations_state"), "operations", ["state"], unique=False)
+    op.create_index("ix_operations_waiting", "operations", ["state", "queue", "created_at"], unique=False)
     op.create_index(
         "uq_operations_open_guest",
         "operations",
@@ -350,7 +350,7 @@ def downgrade() -> None:
         sqlite_where=sa.text("guest_id IS NOT NULL AND state IN ('pending', 'running', 'unwinding', 'stuck')"),
         postgresql_where=sa.text("guest_id IS NOT NULL AND state IN ('pending', 'running', 'unwinding', 'stuck')"),
     )
-    op.drop_index(op.f("ix_operations_state"), table_name="operations")
+    op.drop_index("ix_operations_waiting", table_name="operations")
     op.drop_index("ix_operations_list", table_name="operations")
     op.drop_index(op.f("ix_operations_guest_id"), table_name="operations")
     op.drop_table("operations")
