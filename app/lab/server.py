@@ -54,6 +54,11 @@ class Connection(RequestHandler):
 
     begun: bytes = b""
 
+    @property
+    def used_up(self) -> bool:
+        """Whether PVE would close it after so many requests."""
+        return self._request_count >= _REQUESTS_PER_CONNECTION
+
     def data_received(self, data: bytes) -> None:
         self.begun = data[:40]
         super().data_received(data)
@@ -91,8 +96,8 @@ class Door(web.Server):
             _log.exception("%s %s", request.method, visit.path)
             response = _refusal("json", Refused(500, "internal error of the lab"))
         self._lab.calls.add(request.method, visit.path, visit.user, 0 if response.status == _CUT else response.status)
-        handler = request.protocol
-        if response.status >= 400 or handler._request_count >= _REQUESTS_PER_CONNECTION:
+        connection = request.protocol
+        if response.status >= 400 or (isinstance(connection, Connection) and connection.used_up):
             response.force_close()
         return response
 
