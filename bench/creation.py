@@ -2,6 +2,9 @@
 
 20 clients, each in a tenant of its own, send 50 requests a second; compared with the cheapest request that a logged-in
 caller can make, sent as fast by the same clients. Then the rate is raised until it is not carried any more.
+
+What it measures above all is how long writers wait for each other: SQLite has one at a time, for all threads of all
+processes.
 """
 
 from __future__ import annotations
