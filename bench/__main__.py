@@ -1,4 +1,7 @@
-"""Run all benchmarks, or those named: `python -m bench [listing] [creation]`. Writes bench/results.json."""
+"""Run all benchmarks, or those named: `python -m bench listing creation`. Writes bench/results.json.
+
+Where only some were named, the rows of the others stay.
+"""
 
 from __future__ import annotations
 
@@ -23,7 +26,7 @@ def main(names: list[str]) -> int:
         for result in _ALL[name]():
             results.append(result)
             print(f"  {result.line()}", flush=True)
-    write(results, RESULTS)
+    write(results, RESULTS, keep=bool(names))
     print(f"Written to {RESULTS}")
     return 0
 

@@ -27,9 +27,11 @@ class Result:
         return f"{self.name:<46}{self.value:>10.5g} {self.unit:<12}{compared}"
 
 
-def write(results: Sequence[Result], path: Path) -> None:
-    rows = [{**dataclasses.asdict(result), "ratio": result.ratio} for result in results]
-    path.write_text(json.dumps(rows, indent=2) + "\n")
+def write(results: Sequence[Result], path: Path, *, keep: bool) -> None:
+    """`keep` what the file has under other names."""
+    rows = {result.name: {**dataclasses.asdict(result), "ratio": result.ratio} for result in results}
+    before = {row["name"]: row for row in json.loads(path.read_text())} if keep and path.exists() else {}
+    path.write_text(json.dumps(list({**before, **rows}.values()), indent=2) + "\n")
 
 
 def quantile(values: Sequence[float], share: float) -> float:
