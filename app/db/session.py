@@ -8,9 +8,10 @@ inside another one of the same request joins it: that is how an idempotency reco
 from __future__ import annotations
 
 import sqlite3
+import threading
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from contextvars import ContextVar
 from datetime import UTC, datetime
 from typing import Any
@@ -60,6 +61,8 @@ class Database:
     def __init__(self, url: str, *, pool_size: int = 20) -> None:
         self.url = url
         self.engine = _make_engine(url, pool_size)
+        #: SQLite has one writer: the threads of a process queue up here, in order, and one of them asks SQLite.
+        self._writing: AbstractContextManager[Any] = threading.Lock() if self.is_sqlite else nullcontext()
         self._ambient: ContextVar[Tx | None] = ContextVar(f"tx-{id(self)}", default=None)
 
     @property
@@ -72,7 +75,7 @@ class Database:
         if joined is not None:
             yield joined
             return
-        with self._transaction(self.engine) as tx:
+        with self._writing, self._transaction(self.engine) as tx:
             token = self._ambient.set(tx)
             try:
                 yield tx
