@@ -15,7 +15,7 @@ class LabView:
 
     def __init__(self, url: str, password: str, ca_file: Path, control_url: str) -> None:
         self._url = f"{url}/api2/json"
-        self._control = f"{control_url}/__lab__"
+        self._control = control_url
         self._session = requests.Session()
         self._session.trust_env = False
         self._session.verify = str(ca_file)
