@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import datetime, timedelta
+from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
@@ -12,6 +12,7 @@ import sqlalchemy as sa
 
 from app.db import clusters, paging
 from app.db.models import Cluster, Guest, InventoryGuest, VmidClaim
+from app.db.models.guests import moment_text
 from app.db.session import Tx, now
 from app.domain.access import TenantScope
 from app.domain.errors import CapacityExceeded, Conflict, NotFound
@@ -129,21 +130,18 @@ def page(
     tx: Tx, scope: TenantScope, kind: GuestKind, wanted: Sequence[sa.ColumnElement[bool]], request: PageRequest
 ) -> Page[bytes]:
     """GUEST documents, ready to be sent: the one kept with each row, and when its cluster was last observed."""
-    statement = sa.select(Guest.document, Guest.cluster_id, Guest.changed_at).where(Guest.kind == kind, *wanted)
+    statement = sa.select(Guest.document, Guest.cluster_id).where(Guest.kind == kind, *wanted)
     if scope.tenants is not None:
         statement = statement.where(Guest.tenant_id.in_(scope.tenants))
     rows = paging.page(tx, statement, columns=COLUMNS, key=Guest.id, default_sort="created_at", request=request)
     observed = _observed(tx)
-    return Page(
-        [_dated(document, observed[cluster], changed) for document, cluster, changed in rows.data],
-        rows.count,
-        rows.next,
-    )
+    return Page([_dated(document, observed[cluster]) for document, cluster in rows.data], rows.count, rows.next)
 
 
 def document(tx: Tx, guest: Guest) -> dict[str, Any]:
     """The same GUEST for one guest."""
-    found: dict[str, Any] = orjson.loads(_dated(guest.document, _observed(tx)[guest.cluster_id], guest.changed_at))
+    tx.flush()
+    found: dict[str, Any] = orjson.loads(_dated(guest.document, _observed(tx)[guest.cluster_id]))
     return found
 
 
@@ -167,13 +165,18 @@ def narrowed(
     return conditions
 
 
-def _observed(tx: Tx) -> dict[str, datetime | None]:
-    return {cluster.id: cluster.observed_at for cluster in tx.scalars(sa.select(Cluster))}
+_WIDTH_OF_MOMENT = 27
 
 
-def _dated(kept: str, observed: datetime | None, changed: datetime) -> bytes:
-    at = max(observed, changed) if observed is not None else changed
-    return b'%s,"observed_at":%s}' % (kept[:-1].encode(), orjson.dumps(at, option=orjson.OPT_UTC_Z))
+def _observed(tx: Tx) -> dict[str, str]:
+    """Cluster -> when it was last read, as a document tells it; empty where it never was."""
+    rows = tx.connection().execute(sa.select(Cluster.id, Cluster.observed_at))
+    return {cluster: moment_text(at) if at is not None else "" for cluster, at in rows}
+
+
+def _dated(kept: str, observed: str) -> bytes:
+    end = -_WIDTH_OF_MOMENT - 2
+    return (kept if kept[end:-2] >= observed else f'{kept[:end]}{observed}"}}').encode()
 
 
 def _by_ref(ref: str) -> sa.ColumnElement[bool]:
