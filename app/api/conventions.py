@@ -97,7 +97,8 @@ class Blueprint(flask_smorest.Blueprint):  # type: ignore[misc]
 
     def arguments(self, schema: type[marshmallow.Schema], **more: Any) -> Callable[[V], V]:
         """What the view takes, as its next argument; `example` is one that works."""
-        decorate: Callable[[V], V] = super().arguments(schema, **more)
+        # an instance: a class would be made into one, its fields copied, at every request
+        decorate: Callable[[V], V] = super().arguments(schema(), **more)
         return decorate
 
     def response(self, status_code: int, schema: Any = None, **more: Any) -> Callable[[V], V]:

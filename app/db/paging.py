@@ -40,22 +40,23 @@ def page(
     #: Rows that are no entities need nothing of the session: straight from the connection they cost half.
     connection = tx.connection()
     execute = tx.execute if of_entity else connection.execute
-    count = connection.scalar(statement.with_only_columns(sa.func.count(), maintain_column_froms=True)) or 0
-    wanted = statement.add_columns(key.label("_key"))
+    counted = statement.with_only_columns(sa.func.count(), maintain_column_froms=True)
+    # a moment as the database keeps it: for the cursor only, and not worth a conversion a row
+    sorted_by = sa.type_coerce(column, sa.String) if isinstance(column.type, Moment) else column
+    total = counted.correlate(None).scalar_subquery()
+    wanted = statement.add_columns(total.label("_count"), sorted_by.label("_sort"), key.label("_key"))
     if request.cursor is not None:
         value, last = _read(request.cursor, name, column.type)
         after = sa.tuple_(column, key) < sa.tuple_(value, last) if descending else None
         wanted = wanted.where(after if after is not None else sa.tuple_(column, key) > sa.tuple_(value, last))
     order = (column.desc(), key.desc()) if descending else (column, key)
     rows = execute(wanted.order_by(*order).limit(request.limit + 1)).all()
+    count = rows[0][-3] if rows else connection.scalar(counted) or 0
     more = len(rows) > request.limit
     rows = rows[: request.limit]
-    cursor = None
-    if more:
-        last = rows[-1][-1]
-        cursor = _write(name, tx.scalar(sa.select(column).where(key == last)), last)
+    cursor = _write(name, rows[-1][-2], rows[-1][-1]) if more else None
     single = len(described) == 1
-    return Page([row[0] if single else row[:-1] for row in rows], count, cursor)
+    return Page([row[0] if single else row[:-3] for row in rows], count, cursor)
 
 
 def _sort(text: str, columns: Mapping[str, Any]) -> tuple[str, bool]:
@@ -82,7 +83,8 @@ def _read(cursor: str, name: str, kind: sa.types.TypeEngine[Any]) -> tuple[Any, 
 def _storable(value: Any, kind: type[Any]) -> Any:
     """A cursor comes from outside: whatever no column could hold must not reach the database, which would choke."""
     if kind is datetime:
-        return datetime.fromisoformat(value).astimezone(UTC)
+        moment = datetime.fromisoformat(value)
+        return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
     too_big = isinstance(value, int) and value.bit_length() > _INTEGER
     if type(value) is not kind or too_big or (isinstance(value, str) and "\0" in value):
         raise ValueError

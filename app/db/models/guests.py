@@ -53,6 +53,7 @@ class Guest(Table):
         sa.UniqueConstraint("cluster_id", "vmid"),
         sa.Index("ix_guests_list", "tenant_id", "kind", "created_at", "id"),
         sa.Index("ix_guests_kind", "kind", "created_at", "id"),
+        sa.Index("ix_guests_count", "tenant_id", "kind"),
     )
 
     def facts(self) -> dict[str, Any]:

@@ -279,6 +279,7 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("id", name=op.f("pk_guests")),
         sa.UniqueConstraint("cluster_id", "vmid", name=op.f("uq_guests_cluster_id_vmid")),
     )
+    op.create_index("ix_guests_count", "guests", ["tenant_id", "kind"], unique=False)
     op.create_index("ix_guests_kind", "guests", ["kind", "created_at", "id"], unique=False)
     op.create_index("ix_guests_list", "guests", ["tenant_id", "kind", "created_at", "id"], unique=False)
     op.create_table(
@@ -330,6 +331,7 @@ def downgrade() -> None:
     op.drop_table("members")
     op.drop_index("ix_guests_list", table_name="guests")
     op.drop_index("ix_guests_kind", table_name="guests")
+    op.drop_index("ix_guests_count", table_name="guests")
     op.drop_table("guests")
     op.drop_table("vmids")
     op.drop_table("tenants")
