@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import timedelta
 from typing import Any
 from uuid import UUID
@@ -126,14 +126,13 @@ def _first_free(tx: Tx, cluster: str, span: range) -> VmId:
 # -- lists
 
 
-def page(
-    tx: Tx, scope: TenantScope, kind: GuestKind, wanted: Sequence[sa.ColumnElement[bool]], request: PageRequest
-) -> Page[bytes]:
-    """GUEST documents, ready to be sent: the one kept with each row, and when its cluster was last observed."""
-    statement = sa.select(Guest.document, Guest.cluster_id).where(Guest.kind == kind, *wanted)
-    if scope.tenants is not None:
-        statement = statement.where(Guest.tenant_id.in_(scope.tenants))
-    rows = paging.page(tx, statement, columns=COLUMNS, key=Guest.id, default_sort="created_at", request=request)
+def page(tx: Tx, scope: TenantScope, kind: GuestKind, wanted: Mapping[str, Any], request: PageRequest) -> Page[bytes]:
+    """GUEST documents, ready to be sent: the one kept with each row, and when its cluster was last observed.
+
+    `wanted` is made by `narrowed`.
+    """
+    inside = {} if scope.tenants is None else {"scope": sorted(scope.tenants)}
+    rows = _LIST.page(tx, {"kind": kind, **inside, **wanted}, request)
     observed = _observed(tx)
     return Page([_dated(document, observed[cluster]) for document, cluster in rows.data], rows.count, rows.next)
 
@@ -147,30 +146,42 @@ def document(tx: Tx, guest: Guest) -> dict[str, Any]:
 
 def narrowed(
     *, tenant: str | None, node: str | None, state: str | None, name: str | None, tag: str | None, template: bool | None
-) -> list[sa.ColumnElement[bool]]:
-    """The conditions of a list. `name` is part of the name; `tag` is a whole tag."""
-    conditions: list[sa.ColumnElement[bool]] = []
-    if tenant is not None:
-        conditions.append(Guest.tenant_id == tenant)
-    if node is not None:
-        conditions.append(Guest.node == node)
-    if state is not None:
-        conditions.append(Guest.state == state)
-    if name is not None:
-        conditions.append(Guest.name.icontains(name, autoescape=True))
-    if tag is not None:
-        conditions.append(sa.cast(Guest.tags, sa.Text).contains(f'"{tag}"', autoescape=True))
-    if template is not None:
-        conditions.append(Guest.template.is_(template))
-    return conditions
+) -> dict[str, Any]:
+    """What a list is narrowed to. `name` is part of the name, whatever its case; `tag` is a whole tag."""
+    named = None if name is None else f"%{_plain(name.lower())}%"
+    tagged = None if tag is None else f'%"{_plain(tag)}"%'
+    asked = {"tenant": tenant, "node": node, "state": state, "name": named, "tag": tagged, "template": template}
+    return {condition: value for condition, value in asked.items() if value is not None}
 
 
+def _plain(text: str) -> str:
+    """The text in a LIKE, where nothing of it is a wildcard."""
+    return text.replace("/", "//").replace("%", "/%").replace("_", "/_")
+
+
+_LIST = paging.PreparedList(
+    sa.select(Guest.document, Guest.cluster_id),
+    {
+        "kind": Guest.kind == sa.bindparam("kind"),
+        "scope": Guest.tenant_id.in_(sa.bindparam("scope", expanding=True)),
+        "tenant": Guest.tenant_id == sa.bindparam("tenant"),
+        "node": Guest.node == sa.bindparam("node"),
+        "state": Guest.state == sa.bindparam("state"),
+        "name": sa.func.lower(Guest.name).like(sa.bindparam("name"), escape="/"),
+        "tag": sa.cast(Guest.tags, sa.Text).like(sa.bindparam("tag"), escape="/"),
+        "template": Guest.template == sa.bindparam("template"),
+    },
+    columns=COLUMNS,
+    key=Guest.id,
+    default_sort="created_at",
+)
+_OBSERVED = sa.select(Cluster.id, Cluster.observed_at)
 _WIDTH_OF_MOMENT = 27
 
 
 def _observed(tx: Tx) -> dict[str, str]:
     """Cluster -> when it was last read, as a document tells it; empty where it never was."""
-    rows = tx.connection().execute(sa.select(Cluster.id, Cluster.observed_at))
+    rows = tx.connection().execute(_OBSERVED)
     return {cluster: moment_text(at) if at is not None else "" for cluster, at in rows}
 
 

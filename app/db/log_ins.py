@@ -36,7 +36,7 @@ class Found:
 
 def authenticate(tx: Tx, session: str) -> Found | None:
     """One query, on every request's path. None where the log-in has ended or its user is disabled."""
-    rows = tx.execute(_AUTHENTICATE, {"session": session}).all()
+    rows = tx.connection().execute(_AUTHENTICATE, {"session": session}).all()
     if not rows:
         return None
     user, username, role, disabled, expires_at = rows[0][:5]

@@ -63,11 +63,11 @@ def test_every_row_comes_once_and_in_order(
 def test_a_page_goes_on_where_it_was_though_rows_came_and_went(database: Database, tenant: Tenant) -> None:
     with database.begin() as tx:
         rows = [records.guest(tx, tenant, vmid) for vmid in (110, 120, 130, 140)]
-        first = guests.page(tx, EVERY_TENANT, GuestKind.CT, [], PageRequest(limit=2, sort="vmid"))
+        first = guests.page(tx, EVERY_TENANT, GuestKind.CT, {}, PageRequest(limit=2, sort="vmid"))
         records.guest(tx, tenant, 105)
         tx.delete(rows[1])
         tx.flush()
-        rest = guests.page(tx, EVERY_TENANT, GuestKind.CT, [], PageRequest(limit=9, sort="vmid", cursor=first.next))
+        rest = guests.page(tx, EVERY_TENANT, GuestKind.CT, {}, PageRequest(limit=9, sort="vmid", cursor=first.next))
     assert [orjson.loads(one)["vmid"] for one in (*first.data, *rest.data)] == [110, 120, 130, 140]
 
 
@@ -76,9 +76,9 @@ def test_l17_a_list_and_its_count_are_the_scopes_own(database: Database, tenant:
         other = records.tenant(tx, tx.scalars(sa.select(Cluster)).one(), "other")
         records.guest(tx, tenant, 100)
         records.guest(tx, other, 101)
-        page = guests.page(tx, TenantScope(frozenset()), GuestKind.CT, [], PageRequest())
+        page = guests.page(tx, TenantScope(frozenset()), GuestKind.CT, {}, PageRequest())
         assert (list(page.data), page.count, page.next) == ([], 0, None)
-        page = guests.page(tx, TenantScope(frozenset({tenant.id})), GuestKind.CT, [], PageRequest())
+        page = guests.page(tx, TenantScope(frozenset({tenant.id})), GuestKind.CT, {}, PageRequest())
         assert page.count == 1
 
 
@@ -87,7 +87,7 @@ def test_the_listed_document_is_the_one_of_the_guest(database: Database, tenant:
         row = records.guest(tx, tenant, 100)
         row.state, row.tags = "running", ["büro", 'quo"te']
         tx.flush()
-        (listed,) = guests.page(tx, EVERY_TENANT, GuestKind.CT, [], PageRequest()).data
+        (listed,) = guests.page(tx, EVERY_TENANT, GuestKind.CT, {}, PageRequest()).data
         assert orjson.loads(listed) == guests.document(tx, row)
         assert orjson.loads(listed)["tags"] == ["büro", 'quo"te']
 
@@ -124,7 +124,7 @@ def test_l102_a_forged_cursor_is_invalid_or_harmless(
     with database.begin() as tx:
         records.guest(tx, tenant, 100)
     with suppress(Invalid), database.read() as tx:
-        guests.page(tx, EVERY_TENANT, GuestKind.CT, [], PageRequest(sort=sort, cursor=cursor))
+        guests.page(tx, EVERY_TENANT, GuestKind.CT, {}, PageRequest(sort=sort, cursor=cursor))
 
 
 @pytest.mark.parametrize("sort", ["", "-", "--name", "password", "document", "name;", "NAME"])
