@@ -84,7 +84,8 @@ class Database:
 
     @contextmanager
     def read(self) -> Iterator[Tx]:
-        """A consistent look that takes no write lock; inside `begin()` it sees what that one wrote."""
+        """A look that takes no lock: each statement sees what was committed before it. Inside `begin()` it sees what
+        that one wrote."""
         joined = self._ambient.get()
         if joined is not None:
             yield joined
@@ -133,9 +134,7 @@ def _make_engine(url: str, pool_size: int) -> Engine:
 
     @event.listens_for(engine, "begin")
     def begin(connection: Connection) -> None:
-        if connection.get_execution_options().get(_READ_ONLY):
-            connection.exec_driver_sql("BEGIN")
-        else:
+        if not connection.get_execution_options().get(_READ_ONLY):
             _take_turn(connection)
 
     return engine
