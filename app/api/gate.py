@@ -43,6 +43,9 @@ _EXPOSED_HEADERS = "Location, ETag, Retry-After, RateLimit-Limit, RateLimit-Rema
 log = structlog.get_logger("access")
 
 
+_PROVEN, _MOST_PROVEN = "poolhouse-proven-tokens", 10_000
+
+
 def install(app: Flask, settings: Settings, limit: Callable[[Flask], None]) -> None:
     """`limit` installs the rate limits; they stand between knowing the caller and refusing him."""
     app.before_request(_begin)
@@ -74,6 +77,7 @@ def configure_tokens(app: Flask, settings: Settings) -> None:
         JWT_REFRESH_TOKEN_EXPIRES=settings.refresh_token_days * 86400,
     )
     JWTManager(app)
+    app.extensions[_PROVEN] = {}
 
 
 # -- in
@@ -102,7 +106,21 @@ def _identify() -> None:
 
 
 def _claims() -> str:
-    """The session that the access token names."""
+    """The session that the access token names. A signature that was found good stays good until the token expires,
+    so it is worked out once; whether the session still stands is asked every time."""
+    proven: dict[str, tuple[str, float]] = current_app.extensions[_PROVEN]
+    given = request.headers.get("Authorization", "")
+    session, expires = proven.get(given, ("", 0.0))
+    if time.time() < expires:
+        return session
+    claims = _verified()
+    if len(proven) >= _MOST_PROVEN:
+        proven.clear()
+    proven[given] = str(claims.get("sid", "")), float(claims["exp"])
+    return str(claims.get("sid", ""))
+
+
+def _verified() -> dict[str, Any]:
     try:
         found = verify_jwt_in_request()
     except ExpiredSignatureError:
@@ -112,7 +130,7 @@ def _claims() -> str:
     except (JWTExtendedException, PyJWTError):
         raise Unauthenticated("A valid access token is needed.", remedy="Log in at /api/auth/login.") from None
     assert found is not None
-    return str(found[1].get("sid", ""))
+    return found[1]
 
 
 def _admit() -> None:
