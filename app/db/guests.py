@@ -15,7 +15,7 @@ from app.db.models import Cluster, Guest, InventoryGuest, VmidClaim
 from app.db.models.guests import moment_text
 from app.db.session import Tx, now
 from app.domain.access import TenantScope
-from app.domain.errors import CapacityExceeded, Conflict, NotFound
+from app.domain.errors import CapacityExceeded, Conflict, Invalid, NotFound
 from app.domain.guests import GuestKind
 from app.domain.identifiers import MalformedIdentifier, VmId
 from app.domain.paging import Page, PageRequest
@@ -34,6 +34,14 @@ def find(tx: Tx, scope: TenantScope, kind: GuestKind, ref: str) -> Guest:
     """By public id or vmid. Raises NotFound for what is not there, of the other kind, or outside the scope."""
     row = tx.scalars(sa.select(Guest).where(Guest.kind == kind, _by_ref(ref))).first()
     if row is None or not scope.contains(row.tenant_id):
+        raise NotFound
+    return row
+
+
+def again(tx: Tx, guest: Guest) -> Guest:
+    """The guest as it is now that its tenant is locked. Raises NotFound where it went in between."""
+    row = tx.get(Guest, guest.id, populate_existing=True)
+    if row is None:
         raise NotFound
     return row
 
@@ -63,8 +71,10 @@ def remove(tx: Tx, guest: str, *, rest: timedelta) -> None:
 def claim_vmid(tx: Tx, cluster: str, guest: str, span: range, wanted: VmId | None) -> VmId:
     """A number nobody has: not ours, not resting, not seen in the cluster. Claims of one cluster are made in turn.
 
-    Raises Conflict where the wanted one is taken, CapacityExceeded where the span is used up.
+    Raises Invalid for a wanted one outside the span, Conflict for a taken one, CapacityExceeded where all are used.
     """
+    if wanted is not None and wanted not in span:
+        raise Invalid({"vmid": [f"must be from {span.start} to {span.stop - 1}, or left out"]})
     clusters.lock(tx, cluster)
     if wanted is not None:
         if not _is_free(tx, cluster, wanted):

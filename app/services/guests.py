@@ -240,6 +240,7 @@ class Guests:
         tenant = tenants.lock(tx, row.tenant_id)
         if tenant.state != TenantState.ACTIVE:
             raise Conflict("The tenant is being deleted.", code="tenant.not_ready")
+        row = guests.again(tx, row)
         open_one = operations.open_on(tx, row.id)
         if open_one is not None:
             raise Busy(f"/api/operations/{open_one}")
