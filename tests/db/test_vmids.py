@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from app.db import guests
 from app.db.models import Cluster, InventoryGuest, VmidClaim
 from app.db.session import Database, Tx, now
-from app.domain.errors import CapacityExceeded, Conflict
+from app.domain.errors import CapacityExceeded, Conflict, Invalid
 from app.domain.identifiers import VmId
 from tests.db import records
 
@@ -88,3 +88,12 @@ def test_a_wanted_number_is_had_only_where_it_is_free(database: Database) -> Non
 def test_clusters_have_numbers_of_their_own(database: Database) -> None:
     with database.begin() as tx:
         assert [claim(tx, records.cluster(tx, name)) for name in ("one", "two")] == [100, 100]
+
+
+@pytest.mark.parametrize("wanted", [99, 100_000])
+def test_l36_a_number_outside_our_range_is_not_ours_to_give(database: Database, wanted: int) -> None:
+    with database.begin() as tx:
+        cluster = records.cluster(tx)
+        with pytest.raises(Invalid) as refused:
+            claim(tx, cluster, wanted=wanted)
+        assert "vmid" in refused.value.members["errors"]
