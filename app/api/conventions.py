@@ -19,7 +19,7 @@ from typing import Any, NoReturn, TypeVar
 import flask_smorest
 import marshmallow
 import orjson
-from flask import Request, Response, current_app, request
+from flask import Request, Response, current_app, g, request
 from flask.typing import ResponseReturnValue
 from flask.views import MethodView
 from webargs import core
@@ -202,8 +202,8 @@ def _repeatable(view: View, once: Collection[str] = ()) -> View:
 
 def _idempotency_key() -> IdempotencyKey | None:
     key = request.headers.get("Idempotency-Key")
-    if key is None or request.method.lower() not in MUTATIONS:
-        return None
+    if key is None or request.method.lower() not in MUTATIONS or "ctx" not in g:
+        return None  # a key is its user's: before the log-in there is nobody, and tokens are not kept to be repeated
     if not 1 <= len(key) <= 128 or not key.isascii() or not is_printable(key):
         raise Invalid({"Idempotency-Key": ["must have 1 to 128 printable ASCII characters"]})
     body = request.get_data()

@@ -6,7 +6,7 @@ from flask import Flask
 
 from tests.api.conftest import log_in
 from tests.api.test_errors import assert_problem
-from tests.house import Caller
+from tests.house import ADMIN_PASSWORD, Caller
 
 
 def test_l50_the_same_key_happens_once(admin: Caller) -> None:
@@ -57,3 +57,12 @@ def test_keys_have_a_form(admin: Caller) -> None:
         answer = admin.post("/users", {"username": "maria"}, Idempotency_Key=key)
         assert "Idempotency-Key" in assert_problem(answer, 422, "validation.failed")["errors"]
     assert admin.post("/users", {"username": "maria"}, Idempotency_Key="k" * 128).status_code == 201
+
+
+def test_a_key_at_the_log_in_changes_nothing(anonymous: Caller) -> None:
+    """There is no user yet whose key it could be."""
+    body = {"username": "admin", "password": ADMIN_PASSWORD}
+    answers = [anonymous.post("/auth/login", body, Idempotency_Key="one") for _ in range(2)]
+    assert [answer.status_code for answer in answers] == [200, 200]
+    tokens = {answer.get_json()["access_token"] for answer in answers}
+    assert len(tokens) == 2
