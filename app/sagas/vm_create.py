@@ -68,7 +68,7 @@ def _clone(run: Run, p: Parameters, source: VmId, node: NodeName) -> Upid | None
     if run.again:
         if guest.settle_half_made(run, p):
             return None
-        if guest.find_task(run, pve, node, "qmclone", source, p.token_id) is not None and not run.judged:
+        if any(row.type == "qmclone" and row.id == str(source) for row in pve.node(node).tasks(source="active")):
             raise PveLocked("A clone of this tenant may still be under way.")
     upid: Upid = (
         pve.node(node)

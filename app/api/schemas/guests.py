@@ -48,7 +48,7 @@ def _address(text: str) -> None:
     if text == "dhcp":
         return
     try:
-        if "/" not in text:
+        if "/" not in text or "%" in text:
             raise ValueError
         ipaddress.ip_interface(text)
     except ValueError:
@@ -57,6 +57,8 @@ def _address(text: str) -> None:
 
 def _single_address(text: str) -> None:
     try:
+        if "%" in text:
+            raise ValueError
         ipaddress.ip_address(text)
     except ValueError:
         raise ValidationError("must be an IP address") from None
