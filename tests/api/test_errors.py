@@ -21,7 +21,7 @@ from tests.house import Caller
 PROBLEM = "application/problem+json"
 MEMBERS = {"type", "title", "status", "detail", "code", "instance", "request_id", "error", "description"}
 OURS_ALONE = re.compile(
-    r"Traceback|/work/|site-packages|\.py\b|sqlite|SELECT |INSERT |sqlalchemy|werkzeug", re.IGNORECASE
+    r"Traceback|/srv/|site-packages|\.py\b|sqlite|SELECT |INSERT |sqlalchemy|werkzeug", re.IGNORECASE
 )
 
 
@@ -139,7 +139,7 @@ def test_409_of_a_taken_name(admin: Caller) -> None:
 
 def test_500_tells_nothing(app: Flask) -> None:
     def fault() -> None:
-        raise RuntimeError("SELECT secret FROM /work/main/app/db.py")
+        raise RuntimeError("SELECT secret FROM /srv/poolhouse/app/db.py")
 
     app.view_functions["api.HealthView"] = fault
     assert_problem(app.test_client().get("/api/health"), 500, "internal")
