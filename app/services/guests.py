@@ -12,7 +12,7 @@ from app.db import audit, clusters, guests, operations, quota, templates, tenant
 from app.db.models import Guest, Tenant
 from app.db.session import Database, Tx
 from app.domain.access import Context, Privilege, TenantScope
-from app.domain.errors import Busy, Conflict, Invalid, NotFound, PveAbsent, PveDenied, PveRefused
+from app.domain.errors import Busy, Conflict, Invalid, NotFound, PveAbsent, PveRefused
 from app.domain.guests import ContainerSpec, GuestFilter, GuestKind, GuestState, Network, Placement, VmSpec
 from app.domain.identifiers import BridgeName, MalformedIdentifier, NodeName, VmId, Volid
 from app.domain.operations import Operation
@@ -252,13 +252,13 @@ class Guests:
             return row, guests.document(tx, row)
 
     def _live(self, row: Guest, ask: Callable[[GuestApi], Any]) -> Any:
-        """Ask PVE, as the tenant. A guest that PVE does not show to its own tenant is gone or taken out of its pool."""
+        """Ask PVE, as the tenant. PVE refuses what is gone like what is foreign: the inventory knows which it is."""
         node = self._credentials.as_tenant(row.tenant_id).node(NodeName(row.node))
         try:
             return ask(node.lxc(VmId(row.vmid)) if row.kind == GuestKind.CT else node.qemu(VmId(row.vmid)))
-        except PveDenied:
-            raise
-        except (PveAbsent, PveRefused) as error:
+        except PveRefused as error:
+            if not isinstance(error, PveAbsent) and row.state != GuestState.MISSING:
+                raise
             raise Conflict(
                 "The guest is not where it was last seen.", code="guest.missing", log=error.upstream,
                 remedy="Look at the guest's state; an administrator can repair or forget it.",
