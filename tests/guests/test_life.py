@@ -195,3 +195,15 @@ def test_a_second_operation_on_a_busy_guest_is_told_which_one_is_open(house: Hou
     assert first.status_code == 202
     assert (second.status_code, second.get_json()["code"]) == (409, "guest.busy")
     assert second.get_json()["operation"] == first.headers["Location"]
+
+
+@pytest.mark.parametrize("part", ["status", "config"])
+def test_a_refusal_of_pve_on_a_live_read_is_502(house: House, member: Caller, part: str) -> None:
+    """L70: never 409 or 401 for a guest that is there."""
+    guest = member.done("POST", "/proxmox/cts", container())["result"]["guest"]
+    with house.pve.fault(
+        method="GET", path=f"/lxc/{guest['vmid']}/", kind="refuse", status=500, text="boo n1.internal"
+    ):
+        answer = member.get(f"/proxmox/cts/{guest['id']}/{part}")
+    assert (answer.status_code, answer.get_json()["code"]) == (502, "pve.refused")
+    assert "internal" not in answer.get_data(as_text=True)
