@@ -89,9 +89,19 @@ def migrate(settings: Settings, target: str = "head") -> None:
         db.close()
 
 
+def check_schema(settings: Settings) -> None:
+    """Raises Unavailable, with the remedy, unless the database is there and at the revision of this code."""
+    db = Database(settings.database_url)
+    try:
+        schema.check(db)
+    finally:
+        db.close()
+
+
 def run_worker(settings: Settings) -> None:
-    """Carry operations out until SIGTERM."""
+    """Carry operations out until SIGTERM. Raises Unavailable as `check_schema` does."""
     configure_log(settings.log_level)
+    check_schema(settings)
     house = build(settings)
     inventory = Inventory(house.db, house.credentials)
     Worker(

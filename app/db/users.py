@@ -21,14 +21,9 @@ COLUMNS: Mapping[str, Any] = {"username": User.canonical, "role": User.role, "cr
 _LONGEST = 256
 
 
-def canonical(username: str) -> str:
-    """Folded twice: a letter with two accents (Greek Ϊ́) only meets its small form once the first pass is composed."""
-    return canonical_name(canonical_name(username))
-
-
 def named(tx: Tx, username: str) -> User | None:
     """None also for a text that can be nobody's name."""
-    name = canonical(username[: _LONGEST + 1])
+    name = canonical_name(username[: _LONGEST + 1])
     if len(name) > _LONGEST or not name.isprintable():
         return None
     return tx.scalars(sa.select(User).where(User.canonical == name)).first()
@@ -67,8 +62,8 @@ def has_admin(tx: Tx) -> bool:
 def add(tx: Tx, username: str, password_hash: str, role: UserRole) -> User:
     """Raises Conflict `name.taken` (by `Database`, at the end of the transaction) where the name is somebody's."""
     row = User(
-        id=str(uuid.uuid4()), username=username, canonical=canonical(username), password_hash=password_hash, role=role,
-        disabled=False,
+        id=str(uuid.uuid4()), username=username, canonical=canonical_name(username), password_hash=password_hash,
+        role=role, disabled=False,
     )  # fmt: skip
     tx.add(row)
     tx.flush()

@@ -19,8 +19,13 @@ class TenantState(StrEnum):
 
 
 def canonical_name(name: str) -> str:
-    """Two spellings of one name are one name: compatibility forms, case and superfluous spaces are folded."""
-    return " ".join(unicodedata.normalize("NFKC", name).casefold().split())
+    """Two spellings of one name are one name: compatibility forms, case, spaces and the dot of i are folded.
+
+    Idempotent: a letter with two accents (Greek Ϊ́) only meets its small form once the first pass is composed.
+    """
+    for _ in range(2):
+        name = unicodedata.normalize("NFKC", name).casefold()
+    return " ".join(name.replace("i\u0307", "i").replace("\u0131", "i").split())
 
 
 @dataclass(frozen=True)

@@ -21,7 +21,7 @@ from app.domain.quota import Dimension
 from app.domain.tenants import TenantChanges, TenantSpec, TenantState, canonical_name
 from app.operations import Engine
 from app.operations.engine import Submission
-from app.policy import rules
+from app.policy import names, rules
 from app.sagas import tenant_create, tenant_delete
 
 QUEUE = "access"
@@ -105,7 +105,7 @@ class Tenants:
             return self._engine.submit(tx, ctx, tenant_delete.SAGA, parameters, _to(row))
 
     def _new_row(self, tx: Tx, cluster: Cluster, spec: TenantSpec) -> Tenant:
-        name = " ".join(unicodedata.normalize("NFKC", spec.name).split())
+        name = names.tenant_name(spec.name)
         identity = str(uuid.uuid4())
         poolid = _pool_name(name, identity)
         user = f"{poolid}@{self._realm}"

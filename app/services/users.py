@@ -8,7 +8,7 @@ from app.domain import tenants as domain
 from app.domain.access import Context, Privilege, UserRole
 from app.domain.errors import Conflict, NotFound
 from app.domain.paging import Page, PageRequest
-from app.policy import passwords, rules, usernames
+from app.policy import names, passwords, rules
 
 
 class Users:
@@ -25,7 +25,7 @@ class Users:
         Raises Invalid for a name or password outside the policy, Conflict `name.taken`.
         """
         rules.require(ctx, Privilege.USER_MODIFY)
-        name = usernames.parse(username)
+        name = names.username(username)
         generated = passwords.generate() if password is None else None
         kept = passwords.hashed(generated or password or "")
         with self._db.begin() as tx:

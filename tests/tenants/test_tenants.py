@@ -143,3 +143,23 @@ def test_a_dead_cluster_keeps_the_operation_waiting_not_lost(house: House) -> No
     ended = wait_for(lambda: house.admin().get(where).get_json()["state"] in ("succeeded", "failed"), within=60)
     assert ended
     assert house.admin().get(where).get_json()["state"] == "succeeded"
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "", " ", "a/b", "a／b", "..", "6f9619ff-8b86-d011-b42d-00cf4fc964ff", "a" * 65, "a\tb", "Аcme", "acme\u200b",
+        "\u202eemca",
+    ],
+)  # fmt: skip
+def test_a_tenant_s_name_is_no_path_no_id_and_no_look_alike(house: House, name: str) -> None:
+    before = house.pve.get("/pools")
+    answer = house.admin().post("/tenants", {"name": name})
+    assert (answer.status_code, list(answer.get_json()["errors"])) == (422, ["name"])
+    assert house.pve.get("/pools") == before
+
+
+@pytest.mark.parametrize("name", ["аdmin", "admіn", "ad\u034fmin", "admin\u200b", "\u202enimda", "сосо"])
+def test_a_user_s_name_is_no_look_alike(house: House, name: str) -> None:
+    answer = house.admin().post("/users", {"username": name})
+    assert (answer.status_code, list(answer.get_json()["errors"])) == (422, ["username"])

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import unicodedata
 from typing import Any
 
-from marshmallow import ValidationError, fields
+from marshmallow import fields
 
-from app.api.schemas.fields import Choice, Flag, Moment, Named, PublicId, Schema, Several, Text, Whole, is_uuid
+from app.api.schemas.fields import Choice, Flag, Moment, Named, PublicId, Schema, Several, Text, Whole
 from app.api.schemas.lists import PageQuerySchema, sort_by
 from app.domain.access import TenantRole
 from app.domain.identifiers import BridgeName, StorageId
@@ -22,19 +21,10 @@ QuotaSchema = Schema.from_dict(
 """Limits by dimension; null is unlimited."""
 
 
-def _tenant_name(name: str) -> None:
-    """A name also stands in URLs: it must not look like a path or like an id."""
-    normal = unicodedata.normalize("NFKC", name).strip()
-    if not normal:
-        raise ValidationError("must not be blank")
-    if "/" in normal or normal in (".", "..") or is_uuid(normal):
-        raise ValidationError("must not have a slash or look like an id")
-
-
 class TenantCreateSchema(Schema):
     makes = TenantSpec
 
-    name = Text(least=1, most=64, required=True, validate=_tenant_name)
+    name = Text(least=1, most=64, required=True)
     comment = Text(most=255)
     cluster = Text(least=1, most=64, metadata={"description": "The default cluster if left out."})
     storages = Several(Named(StorageId), most=100, metadata={"description": "All of the cluster if left out."})
