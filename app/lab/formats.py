@@ -2,9 +2,11 @@
 
 import ipaddress
 import re
+import socket
 from collections.abc import Callable
 
 from app.lab.access.privileges import ALL
+from app.lab.icmp import ICMP_TYPES, ICMPV6_TYPES
 
 
 class BadFormat(ValueError):
@@ -172,6 +174,8 @@ def _firewall_address(value: str) -> None:
         ends = part.split("-")
         if not all(_is_ip(end) or _is_network(end) for end in ends) or len(ends) > 2:
             raise BadFormat(f"invalid IP address: Invalid chars in IP {part}")
+    if len({":" in part for part in value.split(",") if part}) > 1:
+        raise BadFormat(f"detected mixed ipv4/ipv6 addresses in address list '{value}'")
 
 
 _PROTOCOLS = frozenset(
@@ -185,13 +189,39 @@ def _protocol(value: str) -> None:
         raise BadFormat(f"unknown protocol '{value}'")
 
 
-def _ports(value: str) -> None:
+def _is_service(name: str) -> bool:
+    try:
+        return bool(socket.getservbyname(name))
+    except OSError:
+        return False
+
+
+def _ports(value: str, also: frozenset[str] = frozenset()) -> None:
+    count = 0
     for part in value.split(","):
-        for end in part.split(":"):
-            if end.isdigit() and int(end) > 65535:
-                raise BadFormat(f"invalid port '{end}'")
-            if not re.match(r"^(?:\d+|[a-zA-Z][\w\-]*)$", end):
-                raise BadFormat(f"invalid port '{end}'")
+        ends = part.split(":")
+        numbers = [int(end) for end in ends if end.isdigit()]
+        for number in numbers:
+            if number > 65535:
+                raise BadFormat(f"invalid port '{number}'")
+        if len(numbers) == 2 and numbers[0] > numbers[1]:
+            first, last = ends
+            raise BadFormat(f"backwards range '{first}:{last}' not allowed, did you mean '{last}:{first}'?")
+        plain = len(numbers) == len(ends) <= 2
+        if not plain and part not in also and not _is_service(part):
+            raise BadFormat(f"invalid port '{part}'")
+        count += len(numbers)
+    if count > 15:
+        raise BadFormat("too many entries in port list (> 15 numbers)")
+
+
+def _ports_or_icmp(value: str) -> None:
+    _ports(value, ICMP_TYPES | ICMPV6_TYPES)
+
+
+def _icmp_type(value: str) -> None:
+    if value and value not in ICMP_TYPES | ICMPV6_TYPES:
+        raise BadFormat(f"invalid icmp-type value '{value}'")
 
 
 def _server(value: str) -> None:
@@ -252,7 +282,8 @@ CHECKS: dict[str, Check] = {
     "pve-configid": _matches(r"^(?i:[a-z][a-z0-9_-]+)$", "invalid configuration ID '{}'"),
     "pve-day-of-week": _matches(r"^(mon|tue|wed|thu|fri|sat|sun)$", "invalid day '{}'"),
     "pve-fw-addr-spec": _firewall_address,
-    "pve-fw-dport-spec": _ports,
+    "pve-fw-dport-spec": _ports_or_icmp,
+    "pve-fw-icmp-type-spec": _icmp_type,
     "pve-fw-protocol-spec": _protocol,
     "pve-fw-sport-spec": _ports,
     "pve-groupid": _matches(r"^[A-Za-z0-9.\-_]+$", "group name '{}' contains invalid characters"),

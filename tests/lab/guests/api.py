@@ -22,6 +22,7 @@ class Answer:
     status: int
     reason: str
     data: Any
+    errors: dict[str, str] | None = None
 
 
 class Api:
@@ -42,7 +43,7 @@ class Api:
         named = {f"{key.replace('_', '__')}_": value for key, value in params.items()}
         answer = self._session.call(method, path, **named)
         body = answer.json() if answer.content else {}
-        return Answer(answer.status_code, answer.reason, body.get("data"))
+        return Answer(answer.status_code, answer.reason, body.get("data"), body.get("errors"))
 
     def get(self, path: str, /, **params: Any) -> Any:
         answer = self.ask("GET", path, **params)

@@ -4,6 +4,7 @@ import re
 from collections.abc import Callable
 from typing import Any
 
+from app.lab import clock
 from app.lab.call import Call, Refused, handler
 from app.lab.guests.firewall import rules as rule_book
 from app.lab.guests.firewall.macros import MACROS
@@ -13,9 +14,16 @@ from app.lab.state import World
 _META = frozenset({"node", "vmid", "digest", "delete"})
 
 
-def _known(world: World, key: str) -> dict[str, set[str]]:
+def _known(world: World, key: str) -> dict[str, dict[str, int | None]]:
     files = [file_of(world, "cluster"), file_of(world, key)]
-    return {part: {name for file in files for name in file[part]} for part in ("ipset", "aliases")}
+    return {
+        "ipset": {name: None for file in files for name in file["ipset"]},
+        "aliases": {name: alias["ipversion"] for file in files for name, alias in file["aliases"].items()},
+    }
+
+
+def _listed(text: str) -> list[str]:
+    return [name for name in re.split(r"[,; ]+", text) if name]
 
 
 def _index(scope: Scope) -> None:
@@ -30,67 +38,65 @@ def _index(scope: Scope) -> None:
 
 def _options(scope: Scope) -> None:
     def read(call: Call) -> Any:
-        file = file_of(call.world, scope.key(call))
-        return file["options"] | {"digest": digest(file)}
+        options = file_of(call.world, scope.key(call))["options"]
+        return options | {"digest": digest(options)}
 
     def write(call: Call) -> Any:
-        file = file_of(call.world, scope.key(call))
-        require_digest(call, file)
-        for name in re.split(r"[,; ]+", call.params.get("delete", "")):
-            if name and name not in call.schema_parameters - _META:
+        options = file_of(call.world, scope.key(call))["options"]
+        require_digest(call, options)
+        gone = _listed(call.params.get("delete", ""))
+        for name in gone:
+            if name not in call.schema_parameters - _META:
                 raise Refused.parameters({"delete": f"no such option '{name}'"})
-            file["options"].pop(name, None)
-        file["options"].update({key: value for key, value in call.params.items() if key not in _META})
-        return None
+        for name in gone:
+            options.pop(name, None)
+        options.update({key: value for key, value in call.params.items() if key not in _META})
+        if scope.kind == "cluster" and options.get("enable", 0) > 1:
+            options["enable"] = int(clock.now(call.world))
 
     handler("GET", f"{scope.base}/options")(read)
     handler("PUT", f"{scope.base}/options")(write)
 
 
-RuleList = Callable[[Call], tuple[File, list[rule_book.Rule]]]
+RuleList = Callable[[Call], list[rule_book.Rule]]
 
 
 def _rule_calls(base: str, scope: Scope, find: RuleList, *, groups: bool) -> None:
     guest = scope.kind == "guest"
 
     def listing(call: Call) -> Any:
-        file, rules = find(call)
-        tag = digest(file)
+        rules = find(call)
+        tag = digest(rules)
         return [rule | {"pos": pos, "digest": tag} for pos, rule in enumerate(rules)]
 
     def create(call: Call) -> Any:
-        file, rules = find(call)
-        require_digest(call, file)
+        rules = find(call)
         rule = rule_book.from_params(call.params)
         rules.insert(0, rule_book.checked(rule, _known(call.world, scope.key(call)), groups=groups, guest=guest))
-        return None
 
     def show(call: Call) -> Any:
-        file, rules = find(call)
+        rules = find(call)
         rule = rule_book.at(rules, call.params["pos"])
-        return rule | {"pos": str(call.params["pos"]), "digest": digest(file)}
+        return rule | {"pos": str(call.params["pos"]), "digest": digest(rules)}
 
     def change(call: Call) -> Any:
-        file, rules = find(call)
-        require_digest(call, file)
+        rules = find(call)
+        require_digest(call, rules)
         pos = call.params["pos"]
         rule = dict(rule_book.at(rules, pos))
         moveto = call.params.get("moveto")
         if moveto is not None and moveto != pos:
             rule_book.move(rules, pos, moveto)
-            return None
-        rule.update({key: call.params[key] for key in rule_book.FIELDS if key in call.params})
-        for name in re.split(r"[,; ]+", call.params.get("delete", "")):
-            rule.pop(name, None)
+            return
+        rule = rule_book.fill(rule, call.params)
+        rule = rule_book.without(rule, _listed(call.params.get("delete", "")))
         rules[pos] = rule_book.checked(rule, _known(call.world, scope.key(call)), groups=groups, guest=guest)
-        return None
 
     def remove(call: Call) -> Any:
-        file, rules = find(call)
-        require_digest(call, file)
+        rules = find(call)
+        require_digest(call, rules)
         rule_book.at(rules, call.params["pos"])
         del rules[call.params["pos"]]
-        return None
 
     handler("GET", base)(listing)
     handler("POST", base)(create)
@@ -100,40 +106,44 @@ def _rule_calls(base: str, scope: Scope, find: RuleList, *, groups: bool) -> Non
 
 
 def _aliases(scope: Scope) -> None:
+    """Aliases are kept, and told apart, by their names in small letters."""
+
+    def of(call: Call) -> dict[str, dict[str, Any]]:
+        found: dict[str, dict[str, Any]] = file_of(call.world, scope.key(call))["aliases"]
+        return found
+
+    def rows(call: Call) -> list[dict[str, Any]]:
+        return [alias for _name, alias in sorted(of(call).items())]
+
     def listing(call: Call) -> Any:
-        file = file_of(call.world, scope.key(call))
-        return [alias | {"digest": digest(file)} for alias in file["aliases"].values()]
+        found = rows(call)
+        return [alias | {"digest": digest(found)} for alias in found]
 
     def create(call: Call) -> Any:
-        aliases = file_of(call.world, scope.key(call))["aliases"]
-        if call.params["name"] in aliases:
-            raise Refused.parameters({"name": f"alias '{call.params['name']}' already exists"})
-        aliases[call.params["name"]] = _alias(call, call.params["name"])
-        return None
+        name = call.params["name"]
+        if name.lower() in of(call):
+            raise Refused.parameters({"name": f"alias '{name}' already exists"})
+        of(call)[name.lower()] = _alias(call, name)
 
     def find(call: Call) -> dict[str, Any]:
-        aliases = file_of(call.world, scope.key(call))["aliases"]
-        if call.params["name"] not in aliases:
+        found = of(call).get(call.params["name"].lower())
+        if found is None:
             raise Refused.parameters({"name": "no such alias"})
-        found: dict[str, Any] = aliases[call.params["name"]]
         return found
 
     def change(call: Call) -> Any:
-        file = file_of(call.world, scope.key(call))
-        require_digest(call, file)
+        require_digest(call, rows(call))
         find(call)
-        name = call.params.get("rename") or call.params["name"]
-        if name != call.params["name"] and name in file["aliases"]:
+        old = call.params["name"]
+        name = call.params.get("rename") or old
+        if name.lower() != old.lower() and name.lower() in of(call):
             raise Refused.parameters({"name": f"alias '{name}' already exists"})
-        del file["aliases"][call.params["name"]]
-        file["aliases"][name] = _alias(call, name)
-        return None
+        del of(call)[old.lower()]
+        of(call)[name.lower()] = _alias(call, old if name.lower() == old.lower() else name)
 
     def remove(call: Call) -> Any:
-        file = file_of(call.world, scope.key(call))
-        require_digest(call, file)
-        file["aliases"].pop(call.params["name"], None)
-        return None
+        require_digest(call, rows(call))
+        of(call).pop(call.params["name"].lower(), None)
 
     base = f"{scope.base}/aliases"
     handler("GET", base)(listing)
@@ -144,20 +154,21 @@ def _aliases(scope: Scope) -> None:
 
 
 def _alias(call: Call, name: str) -> dict[str, Any]:
-    cidr = call.params["cidr"]
+    cidr = rule_book.written(call.params["cidr"])
     made = {"name": name, "cidr": cidr, "ipversion": rule_book.address_version(cidr)}
-    return made | ({"comment": call.params["comment"]} if "comment" in call.params else {})
+    comment = call.params.get("comment", "").strip()
+    return made | ({"comment": comment} if comment else {})
 
 
 def _make_or_rename(call: Call, file: File, part: str, param: str, label: str) -> None:
     """Create a set or group, or rename the one named by `rename`."""
     things, name, old = file[part], call.params[param], call.params.get("rename")
-    require_digest(call, file)
     if old is not None:
+        require_digest(call, _rows(file, part, param))
         if old not in things:
-            raise Refused.parameters({param: f"{label} '{old}' does not exist"})
+            raise Refused.parameters({param: f"{label} '{old}' does not exists"})
         if old != name and name in things:
-            raise Refused.parameters({param: f"{label} '{name}' already exists"})
+            raise Refused.parameters({param: f"{label} '{name}' does already exist"})
         things[name] = things.pop(old)
     elif name in things:
         raise Refused.parameters({param: f"{label} '{name}' already exists"})
@@ -168,19 +179,24 @@ def _make_or_rename(call: Call, file: File, part: str, param: str, label: str) -
 
 
 def _rows(file: File, part: str, param: str) -> list[dict[str, Any]]:
-    tag = digest(file)
     return [
-        {param: name, "digest": tag} | ({"comment": thing["comment"]} if thing.get("comment") else {})
+        {param: name} | ({"comment": thing["comment"]} if thing.get("comment") else {})
         for name, thing in sorted(file[part].items())
     ]
 
 
-def _find_set(call: Call, scope: Scope) -> tuple[File, dict[str, Any]]:
-    file = file_of(call.world, scope.key(call))
-    name = call.params["name"]
-    if name not in file["ipset"]:
+def _tagged(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The rows, each with the digest of them all."""
+    return [row | {"digest": digest(rows)} for row in rows]
+
+
+def _find_set(call: Call, scope: Scope) -> list[dict[str, Any]]:
+    """The entries of the set, in the order of the file."""
+    sets, name = file_of(call.world, scope.key(call))["ipset"], call.params["name"]
+    if name not in sets:
         raise Refused(500, f"no such IPSet '{name}'")
-    return file, file["ipset"][name]
+    found: list[dict[str, Any]] = sets[name]["entries"]
+    return found
 
 
 def _entry(entries: list[dict[str, Any]], cidr: str) -> dict[str, Any]:
@@ -190,45 +206,61 @@ def _entry(entries: list[dict[str, Any]], cidr: str) -> dict[str, Any]:
     raise Refused.parameters({"cidr": "no such IP/Network"})
 
 
+def _member(call: Call, scope: Scope) -> str:
+    """The address of a new entry as the file keeps it. Raises Refused 500 for an alias that is not there."""
+    cidr = str(call.params["cidr"])
+    if match := re.match(r"^(?:(?:dc|guest)/)?([A-Za-z][A-Za-z0-9_-]+)$", cidr):
+        if match[1].lower() not in _known(call.world, scope.key(call))["aliases"]:
+            raise Refused(500, f"no such alias '{match[1]}'")
+        return cidr
+    return rule_book.network(cidr)
+
+
+def _filled(call: Call, cidr: str) -> dict[str, Any]:
+    nomatch = {"nomatch": 1} if call.params.get("nomatch") else {}
+    comment = call.params.get("comment", "").strip()
+    return {"cidr": cidr} | nomatch | ({"comment": comment} if comment else {})
+
+
 def _ipsets(scope: Scope) -> None:
     def listing(call: Call) -> Any:
-        return _rows(file_of(call.world, scope.key(call)), "ipset", "name")
+        return _tagged(_rows(file_of(call.world, scope.key(call)), "ipset", "name"))
 
     def create(call: Call) -> Any:
         _make_or_rename(call, file_of(call.world, scope.key(call)), "ipset", "name", "IPSet")
 
     def remove(call: Call) -> Any:
-        file, found = _find_set(call, scope)
-        if found["entries"] and not call.params.get("force"):
+        if _find_set(call, scope) and not call.params.get("force"):
             raise Refused(500, f"IPSet '{call.params['name']}' is not empty")
-        del file["ipset"][call.params["name"]]
+        del file_of(call.world, scope.key(call))["ipset"][call.params["name"]]
 
     def entries(call: Call) -> Any:
-        file, found = _find_set(call, scope)
-        return [entry | {"digest": digest(file)} for entry in found["entries"]]
+        return _tagged(_find_set(call, scope))
 
     def add(call: Call) -> Any:
-        _file, found = _find_set(call, scope)
-        cidr = call.params["cidr"]
-        if any(entry["cidr"] == cidr for entry in found["entries"]):
+        found = _find_set(call, scope)
+        cidr = _member(call, scope)
+        if any(entry["cidr"] == cidr for entry in found):
             raise Refused.parameters({"cidr": f"address '{cidr}' already exists"})
-        found["entries"].insert(
-            0, {key: call.params[key] for key in ("cidr", "comment", "nomatch") if key in call.params}
-        )
+        if re.search(r"/0+$", cidr):
+            raise Refused.parameters({"cidr": "a zero prefix is not allowed in ipset entries"})
+        found.append(_filled(call, cidr))
+        found.sort(key=lambda entry: str(entry["cidr"]))
 
     def show(call: Call) -> Any:
-        return _entry(_find_set(call, scope)[1]["entries"], call.params["cidr"])
+        found = _find_set(call, scope)
+        return _entry(found, call.params["cidr"]) | {"digest": digest(found)}
 
     def change(call: Call) -> Any:
-        file, found = _find_set(call, scope)
-        require_digest(call, file)
-        entry = _entry(found["entries"], call.params["cidr"])
-        entry.update({key: call.params[key] for key in ("comment", "nomatch") if key in call.params})
+        found = _find_set(call, scope)
+        require_digest(call, found)
+        entry = _entry(found, call.params["cidr"])
+        found[found.index(entry)] = _filled(call, entry["cidr"])
 
     def drop(call: Call) -> Any:
-        file, found = _find_set(call, scope)
-        require_digest(call, file)
-        found["entries"] = [entry for entry in found["entries"] if entry["cidr"] != call.params["cidr"]]
+        found = _find_set(call, scope)
+        require_digest(call, found)
+        found[:] = [entry for entry in found if entry["cidr"] != call.params["cidr"]]
 
     base = f"{scope.base}/ipset"
     handler("GET", base)(listing)
@@ -268,7 +300,7 @@ def macros(_call: Call) -> Any:
 
 @handler("GET", "/cluster/firewall/groups")
 def groups(call: Call) -> Any:
-    return _rows(file_of(call.world, "cluster"), "groups", "group")
+    return _tagged(_rows(file_of(call.world, "cluster"), "groups", "group"))
 
 
 @handler("POST", "/cluster/firewall/groups")
@@ -276,20 +308,19 @@ def create_group(call: Call) -> Any:
     _make_or_rename(call, file_of(call.world, "cluster"), "groups", "group", "Security group")
 
 
-def _find_group(call: Call) -> tuple[File, list[rule_book.Rule]]:
-    file, name = file_of(call.world, "cluster"), call.params["group"]
-    if name not in file["groups"]:
+def _group_rules(call: Call) -> list[rule_book.Rule]:
+    kept, name = file_of(call.world, "cluster")["groups"], call.params["group"]
+    if name not in kept:
         raise Refused(500, f"no such security group '{name}'")
-    found: list[rule_book.Rule] = file["groups"][name]["entries"]
-    return file, found
+    found: list[rule_book.Rule] = kept[name]["entries"]
+    return found
 
 
 @handler("DELETE", "/cluster/firewall/groups/{group}")
 def remove_group(call: Call) -> Any:
-    file, rules = _find_group(call)
-    if rules:
+    if _group_rules(call):
         raise Refused(500, f"Security group '{call.params['group']}' is not empty")
-    del file["groups"][call.params["group"]]
+    del file_of(call.world, "cluster")["groups"][call.params["group"]]
 
 
 def _log(scope: Scope) -> None:
@@ -300,9 +331,9 @@ def _log(scope: Scope) -> None:
 
 
 def _rules_of(scope: Scope) -> RuleList:
-    def find(call: Call) -> tuple[File, list[rule_book.Rule]]:
-        file = file_of(call.world, scope.key(call))
-        return file, file["rules"]
+    def find(call: Call) -> list[rule_book.Rule]:
+        found: list[rule_book.Rule] = file_of(call.world, scope.key(call))["rules"]
+        return found
 
     return find
 
@@ -317,4 +348,4 @@ for _scope in (CLUSTER, *GUESTS):
     _refs(_scope)
 for _scope in (NODE, *GUESTS):
     _log(_scope)
-_rule_calls("/cluster/firewall/groups/{group}", CLUSTER, _find_group, groups=False)
+_rule_calls("/cluster/firewall/groups/{group}", CLUSTER, _group_rules, groups=False)

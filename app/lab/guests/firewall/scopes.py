@@ -54,12 +54,13 @@ def copy_guest(world: World, source: int, target: int) -> None:
         world.firewall[f"guest/{target}"] = orjson.loads(orjson.dumps(world.firewall[key]))
 
 
-def digest(file: File) -> str:
-    return hashlib.sha1(orjson.dumps(file, option=orjson.OPT_SORT_KEYS), usedforsecurity=False).hexdigest()
+def digest(part: Any) -> str:
+    """PVE takes the digest of what a call shows: of the options, of one list of rules, of one set."""
+    return hashlib.sha1(orjson.dumps(part, option=orjson.OPT_SORT_KEYS), usedforsecurity=False).hexdigest()
 
 
-def require_digest(call: Call, file: File) -> None:
-    """A given digest must be that of the file; an empty one is no digest."""
+def require_digest(call: Call, part: Any) -> None:
+    """A given digest must be that of the part; an empty one is no digest."""
     given = call.params.get("digest")
-    if given and given != digest(file):
+    if given and given != digest(part):
         raise Refused(500, STALE)
