@@ -177,6 +177,16 @@ def test_a_lost_answer_makes_no_second_guest(house: House, tenant: dict[str, Any
     assert len(created) == 1
 
 
+def test_a_lost_answer_to_a_clone_waits_for_running_clones_only(
+    house: House, tenant: dict[str, Any], member: Caller
+) -> None:
+    """A clone's task carries the template's id: those of other guests, long ended, look the same."""
+    member.done("POST", "/proxmox/vms", vm(template="debian-12-vm", disk_gb=2))
+    with house.pve.fault(method="POST", path="/qemu/[0-9]+/clone", kind="lost_reply", count=1):
+        guest = member.done("POST", "/proxmox/vms", vm(template="debian-12-vm", disk_gb=2))["result"]["guest"]
+    assert guest["vmid"] in house.pve.members(tenant["poolid"])
+
+
 def test_a_guest_deleted_behind_our_back_is_missing_and_can_be_deleted(house: House, member: Caller) -> None:
     """L122."""
     guest = member.done("POST", "/proxmox/cts", container())["result"]["guest"]
