@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from typing import Any
 
+from app.lab import clock
 from app.lab.access.rights import rights_of
 from app.lab.call import Call, handler
 from app.lab.guests import figures
@@ -23,13 +24,13 @@ def pools_of_guests(world: World) -> dict[int, str]:
 def _guests(call: Call, sums: dict[str, Row]) -> Iterator[Row]:
     """The guests that the caller sees; all of them, seen or not, count for the sums of their pools."""
     world, pools = call.world, pools_of_guests(call.world)
-    rights = rights_of(world, call.who)
+    rights, moment = rights_of(world, call.who), clock.now(world)
     for guest in world.guests.values():
         pool = pools.get(guest.vmid)
         visible = "VM.Audit" in rights.on(f"/vms/{guest.vmid}")
         if not visible and (pool not in sums or guest.status != "running"):
             continue
-        row = figures.resource(world, guest)
+        row = figures.resource_at(moment, world, guest)
         if pool is not None:
             row["pool"] = pool
             if pool in sums and guest.status == "running":

@@ -26,7 +26,8 @@ def _mebibytes(written: str) -> int:
 
 def memory(guest: Guest) -> int:
     """The memory that the guest may use, in bytes; 512 MiB where nothing is set."""
-    return _mebibytes(str(guest.config.get("memory", 512))) * MIB
+    written = guest.config.get("memory", 512)
+    return (written if type(written) is int else _mebibytes(str(written))) * MIB
 
 
 def cpus(world: World, guest: Guest) -> int | float | str:
@@ -79,9 +80,14 @@ def name(guest: Guest) -> str:
 
 
 def uptime(world: World, guest: Guest) -> int:
+    return _uptime(guest, clock.now(world))
+
+
+def _uptime(guest: Guest, moment: float) -> int:
     if guest.status != "running" or guest.started_at is None:
         return 0
-    return max(0, int(clock.now(world) - guest.started_at))
+    up = int(moment - guest.started_at)
+    return up if up > 0 else 0
 
 
 def pid(guest: Guest) -> int:
@@ -89,15 +95,23 @@ def pid(guest: Guest) -> int:
     return 10_000 + guest.vmid % 20_000
 
 
+_IDLE: dict[str, int | float] = {
+    "cpu": 0, "mem": 0, "memhost": 0, "netin": 0, "netout": 0, "diskread": 0, "diskwrite": 0
+}  # fmt: skip
+
+
 def load(world: World, guest: Guest) -> dict[str, int | float]:
     """cpu (share), mem, memhost, disk and network counters of now; zeros where the guest is stopped."""
+    return _load(guest, memory(guest), uptime(world, guest))
+
+
+def _load(guest: Guest, most: int, up: int) -> dict[str, int | float]:
     if guest.status != "running":
-        return {"cpu": 0, "mem": 0, "memhost": 0, "netin": 0, "netout": 0, "diskread": 0, "diskwrite": 0}
-    up, seed = uptime(world, guest), guest.vmid % 97
-    used = memory(guest) * (20 + seed % 50) // 100
-    busy = 0.0 if guest.paused else round(0.01 + (seed % 23) / 200 + (up % 7) / 500, 4)
+        return _IDLE
+    seed = guest.vmid % 97
+    used = most * (20 + seed % 50) // 100
     return {
-        "cpu": busy,
+        "cpu": 0.0 if guest.paused else (100 + seed % 23 * 50 + up % 7 * 20) / 10_000,
         "mem": used,
         "memhost": used + 48 * MIB,
         "netin": up * (900 + seed),
@@ -107,8 +121,8 @@ def load(world: World, guest: Guest) -> dict[str, int | float]:
     }
 
 
-def _disk_used(guest: Guest) -> int:
-    return disk_size(guest) * 3 // 10 if guest.kind == "lxc" and guest.status == "running" else 0
+def _disk_used(guest: Guest, size: int) -> int:
+    return size * 3 // 10 if guest.kind == "lxc" and guest.status == "running" else 0
 
 
 def _tail(world: World, guest: Guest) -> dict[str, Any]:
@@ -126,18 +140,19 @@ def _tail(world: World, guest: Guest) -> dict[str, Any]:
 
 def row(world: World, guest: Guest) -> dict[str, Any]:
     """The guest in the list of its node."""
-    now = load(world, guest)
+    most, size, up = memory(guest), disk_size(guest), uptime(world, guest)
+    now = _load(guest, most, up)
     out: dict[str, Any] = {
         "vmid": guest.vmid,
         "name": name(guest),
         "status": guest.status,
         "cpus": cpus(world, guest),
         "cpu": now["cpu"],
-        "maxmem": memory(guest),
+        "maxmem": most,
         "mem": now["mem"],
-        "maxdisk": disk_size(guest),
-        "disk": _disk_used(guest),
-        "uptime": uptime(world, guest),
+        "maxdisk": size,
+        "disk": _disk_used(guest, size),
+        "uptime": up,
         "netin": now["netin"],
         "netout": now["netout"],
     }
@@ -151,7 +166,12 @@ def row(world: World, guest: Guest) -> dict[str, Any]:
 
 def resource(world: World, guest: Guest) -> dict[str, Any]:
     """The guest's figures as `cluster/resources` and pools tell them, without pool and lock."""
-    now = load(world, guest)
+    return resource_at(clock.now(world), world, guest)
+
+
+def resource_at(moment: float, world: World, guest: Guest) -> dict[str, Any]:
+    """`resource` for lists: all of one moment."""
+    most, size, up = memory(guest), disk_size(guest), _uptime(guest, moment)
     return {
         "id": f"{guest.kind}/{guest.vmid}",
         "type": guest.kind,
@@ -159,19 +179,13 @@ def resource(world: World, guest: Guest) -> dict[str, Any]:
         "node": guest.node,
         "name": name(guest),
         "status": guest.status,
-        "template": int(bool(guest.config.get("template"))),
+        "template": 1 if guest.config.get("template") else 0,
         "maxcpu": cpus(world, guest),
-        "cpu": now["cpu"],
-        "maxmem": memory(guest),
-        "mem": now["mem"],
-        "memhost": now["memhost"],
-        "maxdisk": disk_size(guest),
-        "disk": _disk_used(guest),
-        "uptime": uptime(world, guest),
-        "netin": now["netin"],
-        "netout": now["netout"],
-        "diskread": now["diskread"],
-        "diskwrite": now["diskwrite"],
+        "maxmem": most,
+        "maxdisk": size,
+        "disk": _disk_used(guest, size),
+        "uptime": up,
+        **_load(guest, most, up),
     }
 
 
