@@ -9,7 +9,7 @@ WEB := app/web
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help setup run test check bench kill openapi migrate system clean
+.PHONY: help setup run test check bench clients kill openapi migrate system clean
 
 help: ## list these commands
 	@sed -n 's/^\([a-z]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST) | expand -t 18
@@ -35,6 +35,9 @@ check: setup ## run all linters, the type checker, the import contracts and the 
 bench: setup ## run the benchmarks; they write bench/results.json
 	@$(BIN)/python -m bench
 
+clients: setup ## run other people's clients of PVE against the lab, all of them and at length
+	@$(BIN)/python -m pytest -m '' tests/lab/clients
+
 kill: system setup ## run only the tests that kill -9 processes
 	@$(BIN)/python -m pytest tests/kill
 
@@ -48,7 +51,7 @@ system: ## install Debian's packages that the test suite uses (as root; else nam
 	@sh deploy/system-packages.sh
 
 clean: ## remove everything that setup and the tools made, but not var/
-	rm -rf $(VENV) $(WEB)/node_modules build *.egg-info .mypy_cache .ruff_cache .pytest_cache \
+	rm -rf $(VENV) .clients $(WEB)/node_modules build *.egg-info .mypy_cache .ruff_cache .pytest_cache \
 		.hypothesis .import_linter_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
