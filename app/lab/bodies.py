@@ -1,14 +1,21 @@
 """Requests as pveproxy reads them: paths, queries, bodies, and its refusals of what it does not read (facts.md 1)."""
 
-import email.parser
-import email.policy
+import asyncio
+import hashlib
 import json
 import re
 import urllib.parse
+from collections.abc import Awaitable
 from dataclasses import dataclass
 from typing import Any
 
+from aiohttp import BodyPartReader, web
+
 MOST_BYTES = 512 * 1024
+PATIENCE = 5.0
+"""Seconds that a sender may be silent in the middle of a body."""
+_MOST_OF_FIELD = 64 * 1024
+_CHUNK = 64 * 1024
 _BASE = "/api2"
 _URI = re.compile(rf"{_BASE}/+([a-z][a-z0-9]+)(/.*)?", re.DOTALL)
 
@@ -23,6 +30,18 @@ class Unreadable(Exception):
         self.status = status
         self.reason = reason
         self.body = (reason + "\n" * newline) if body else ""
+
+
+class SenderGone(Exception):
+    """The body did not come to its end: the sender went away or fell silent."""
+
+
+@dataclass(frozen=True)
+class Upload:
+    """A file that came and was not kept: its size in bytes, and its checksum by the algorithm that was asked for."""
+
+    size: int
+    checksum: str = ""
 
 
 @dataclass(frozen=True)
@@ -69,14 +88,14 @@ def parse_form(text: str) -> Params:
 def parse_json(text: bytes) -> Params:
     """A JSON object as parameters. Raises Unreadable in the words of Perl."""
     try:
-        value = json.loads(text.decode("utf-8", "replace"))
+        value = json.loads(text.decode("utf-8", "replace"), parse_constant=_no_constant)
     except json.JSONDecodeError as error:
-        where = "(end of string)" if error.pos >= len(text) else text[error.pos :].decode("utf-8", "replace")
-        reason = (
-            "malformed JSON string, neither tag, array, object, number, string or atom, "
-            f'at character offset {error.pos} (before "{where}")'
-        )
+        raise _malformed(text, error.pos) from None
+    except RecursionError:
+        reason = "json text or perl structure exceeds maximum nesting level (max_depth set too low?)"
         raise Unreadable(500, reason, newline=True) from None
+    except ValueError:
+        raise _malformed(text, 0) from None
     if value is None:
         return {}
     if isinstance(value, list):
@@ -85,6 +104,33 @@ def parse_json(text: bytes) -> Params:
         shown = str(int(value)) if isinstance(value, bool) else value
         reason = f'Can\'t use string ("{shown}") as a HASH ref while "strict refs" in use'
         raise Unreadable(500, reason, newline=True)
+    plain = _without_surrogates(value)
+    assert isinstance(plain, dict)
+    return plain
+
+
+def _malformed(text: bytes, position: int) -> Unreadable:
+    where = "(end of string)" if position >= len(text) else text[position:].decode("utf-8", "replace")
+    reason = (
+        "malformed JSON string, neither tag, array, object, number, string or atom, "
+        f'at character offset {position} (before "{where}")'
+    )
+    return Unreadable(500, reason, newline=True)
+
+
+def _no_constant(name: str) -> None:
+    """Python knows NaN and Infinity, JSON does not."""
+    raise ValueError(name)
+
+
+def _without_surrogates(value: Any) -> Any:
+    """Halves of characters, which JSON can spell, are no text that could be written anywhere."""
+    if isinstance(value, str):
+        return value.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+    if isinstance(value, list):
+        return [_without_surrogates(item) for item in value]
+    if isinstance(value, dict):
+        return {_without_surrogates(name): _without_surrogates(item) for name, item in value.items()}
     return value
 
 
@@ -102,18 +148,56 @@ def is_multipart(content_type: str) -> bool:
     return content_type.partition(";")[0].strip().lower() == "multipart/form-data"
 
 
-def parse_multipart(content_type: str, text: bytes) -> tuple[Params, bytes | None]:
-    """(parameters, content of the file), the file's name among the parameters as `filename`."""
-    head = f"Content-Type: {content_type}\r\nMIME-Version: 1.0\r\n\r\n".encode()
-    message = email.parser.BytesParser(policy=email.policy.HTTP).parsebytes(head + text)
+async def read(request: web.BaseRequest) -> bytes:
+    """The whole body, whose length was checked before. Raises SenderGone."""
+    parts = []
+    while chunk := await _patiently(request.content.readany()):
+        parts.append(chunk)
+    return b"".join(parts)
+
+
+async def _patiently(work: Awaitable[Any]) -> Any:
+    try:
+        async with asyncio.timeout(PATIENCE):
+            return await work
+    except (TimeoutError, ConnectionError, web.RequestPayloadError):
+        raise SenderGone from None
+
+
+async def read_multipart(request: web.BaseRequest, query: Params) -> tuple[Params, Upload | None]:
+    """(parameters, file), the file's name among the parameters as `filename`. Raises SenderGone, Unreadable."""
     found: Params = {}
-    content: bytes | None = None
-    for part in message.iter_parts():
-        name = part.get_param("name", header="content-disposition")
-        payload = part.get_payload(decode=True)
-        value = payload if isinstance(payload, bytes) else b""
-        if (filename := part.get_filename()) is not None:
-            found["filename"], content = filename, value
-        elif isinstance(name, str):
-            found[name] = value.decode("utf-8", "replace")
-    return found, content
+    file: Upload | None = None
+    try:
+        reader = await request.multipart()
+        while (part := await _patiently(reader.next())) is not None:
+            if not isinstance(part, BodyPartReader):
+                raise ValueError("a multipart body within another")
+            if part.filename is not None:
+                found["filename"] = part.filename
+                file = await _swallow(part, str({**found, **query}.get("checksum-algorithm", "")))
+            elif part.name is not None:
+                found[part.name] = await _field(part)
+    except (ValueError, AssertionError) as error:
+        raise Unreadable(500, f"unable to parse multipart body: {error}", newline=True) from None
+    return found, file
+
+
+async def _swallow(part: BodyPartReader, algorithm: str) -> Upload:
+    """Count and check a file of any length without keeping it."""
+    digest = hashlib.new(algorithm) if algorithm in hashlib.algorithms_guaranteed else None
+    size = 0
+    while chunk := await _patiently(part.read_chunk(_CHUNK)):
+        size += len(chunk)
+        if digest:
+            digest.update(chunk)
+    return Upload(size, digest.hexdigest() if digest else "")
+
+
+async def _field(part: BodyPartReader) -> str:
+    text = b""
+    while chunk := await _patiently(part.read_chunk(_CHUNK)):
+        text += chunk
+        if len(text) > _MOST_OF_FIELD:
+            raise ValueError("a field is too long")
+    return text.decode("utf-8", "replace")

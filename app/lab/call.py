@@ -8,6 +8,7 @@ from typing import Any
 
 from app.lab import tasks
 from app.lab.access.rights import Identity, rights_of
+from app.lab.bodies import Upload
 from app.lab.locks import LockTimeout
 from app.lab.state import World
 from app.lab.tasks import TaskFailed
@@ -86,8 +87,8 @@ class Call:
     node: str
     schema: dict[str, Any]
     schema_of_method: Callable[[str, str], dict[str, Any]]
-    upload: bytes | None = None
-    """The inside of the file that a multipart body brought."""
+    upload: Upload | None = None
+    """The file that a multipart body brought."""
 
     def has(self, path: str, *privileges: str, any_of: bool = False) -> bool:
         """Whether the caller has all (or any) of the privileges on the path."""

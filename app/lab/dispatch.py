@@ -7,6 +7,7 @@ from typing import Any
 
 from app.lab.access import checks
 from app.lab.access.rights import Identity
+from app.lab.bodies import Upload
 from app.lab.call import HANDLERS, Call, Refused
 from app.lab.locks import LockTimeout
 from app.lab.schema import Schema
@@ -64,7 +65,7 @@ class Dispatch:
             raise Refused(500, str(missing)) from None
 
     async def run(
-        self, world: World, caller: Caller, target: Target, params: Mapping[str, Any], upload: bytes | None = None
+        self, world: World, caller: Caller, target: Target, params: Mapping[str, Any], upload: Upload | None = None
     ) -> Any:
         """The handler's data. Raises Refused or NodeAway."""
         given = _merged(target, params)

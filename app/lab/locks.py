@@ -48,9 +48,11 @@ async def _taken(world: World, name: str, seconds: float | None, text: str) -> A
         raise LockTimeout(text.replace("got lock request timeout", "no quorum!"))
     await _outlast_fault(world, name, seconds, text)
     lock = world.locks.setdefault(name, asyncio.Lock())
-    limit = None if seconds is None else max(seconds * world.time_scale, _PATIENCE)
     try:
-        await asyncio.wait_for(lock.acquire(), limit)
+        if seconds is None:
+            await lock.acquire()
+        else:
+            await clock.within(world, seconds, _PATIENCE, lock.acquire())
     except TimeoutError:
         raise LockTimeout(text) from None
     try:

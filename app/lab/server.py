@@ -1,9 +1,13 @@
 """The API's door: TLS, tickets, envelopes, reason phrases, as pveproxy has them (facts.md sections 1 to 3)."""
 
 import asyncio
+import email.utils
 import logging
 import re
+import socket
 import ssl
+import struct
+import time
 from typing import Any
 
 import orjson
@@ -16,6 +20,8 @@ from app.lab.access import tickets
 from app.lab.access.rights import Identity
 from app.lab.bodies import Address, Unreadable
 from app.lab.call import Refused, Reply
+from app.lab.consoles import sockets
+from app.lab.consoles.sockets import ConsoleSocket, NobodyListens, Opening
 from app.lab.dispatch import Caller, NodeAway
 from app.lab.requests import any_size
 from app.lab.running import Lab
@@ -40,13 +46,21 @@ _OPEN = frozenset(
 _UPLOAD = re.compile(r"/nodes/[^/]+/storage/[^/]+/upload")
 _KEEP_ALIVE_SECONDS = 5.0
 _REQUESTS_PER_CONNECTION = 100
+_MOST_HEADERS = 64
+_RESET = struct.pack("ii", 1, 0)
+"""SO_LINGER: whatever is not sent is thrown away, and the other side gets a reset."""
 
 
 _log = logging.getLogger(__name__)
 
 
 class Cut(Exception):
-    """The connection is closed without any answer."""
+    """The connection ends here: with a TCP reset, gently so that what was sent arrives, or just so."""
+
+    def __init__(self, *, reset: bool = False, gently: bool = False) -> None:
+        super().__init__()
+        self.reset = reset
+        self.gently = gently
 
 
 class Connection(RequestHandler):
@@ -72,6 +86,8 @@ class Connection(RequestHandler):
     ) -> web.StreamResponse:
         if isinstance(exc, BadHttpMethod) and (found := re.match(rb"[A-Za-z]+ ", self.begun)):
             return _plain(501, f"method '{found[0].decode().strip()}' not available", "")
+        if status == 400:
+            return _plain(400, "Bad Request", message or "")
         return super().handle_error(request, status, exc, message)
 
 
@@ -79,8 +95,17 @@ class Door(web.Server):
     """The HTTP server of one lab."""
 
     def __init__(self, lab: Lab) -> None:
-        super().__init__(self.serve, request_factory=any_size, keepalive_timeout=_KEEP_ALIVE_SECONDS, access_log=None)
+        super().__init__(
+            self.serve,
+            request_factory=any_size,
+            keepalive_timeout=_KEEP_ALIVE_SECONDS,
+            max_headers=_MOST_HEADERS,
+            # A body is taken as it comes, so that a small one can not become a large one.
+            auto_decompress=False,
+            access_log=None,
+        )
         self._lab = lab
+        self._date: tuple[int, str] = (0, "")
 
     def __call__(self) -> RequestHandler:
         return Connection(self, loop=asyncio.get_running_loop(), **self._kwargs)
@@ -88,26 +113,46 @@ class Door(web.Server):
     async def serve(self, request: web.BaseRequest) -> web.StreamResponse:
         """Answer one request; errors close the connection, as PVE does."""
         visit = Visit(self._lab, request)
+        response: web.StreamResponse
         try:
             response = await visit.answer()
-        except Cut:
-            response = _cut(request)
+        except (bodies.SenderGone, NobodyListens):
+            response = _cut(request, Cut())
+        except Cut as cut:
+            response = _cut(request, cut)
         except Exception:  # noqa: BLE001 -- the edge: a broken handler must not look like a broken network
             _log.exception("%s %s", request.method, visit.path)
             response = _refusal("json", Refused(500, "internal error of the lab"))
-        self._lab.calls.add(request.method, visit.path, visit.user, 0 if response.status == _CUT else response.status)
+        visit.note(0 if response.status == _CUT else response.status)
+        response.headers["Date"] = self._today()
+        if isinstance(response, ConsoleSocket):
+            await response.talk(request)
         connection = request.protocol
         if response.status >= 400 or (isinstance(connection, Connection) and connection.used_up):
             response.force_close()
         return response
 
+    def _today(self) -> str:
+        """The `Date` of now, by the clock of the node that answers."""
+        second = int(clock.wall(self._lab.world))
+        if second != self._date[0]:
+            self._date = second, email.utils.formatdate(second, usegmt=True)
+        return self._date[1]
+
 
 _CUT = 599
 
 
-def _cut(request: web.BaseRequest) -> web.Response:
-    if request.transport is not None:
-        request.transport.abort()
+def _cut(request: web.BaseRequest, cut: Cut) -> web.Response:
+    transport = request.transport
+    if transport is not None:
+        if cut.reset:
+            plain: socket.socket = transport.get_extra_info("socket")
+            plain.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
+        if cut.gently:
+            transport.close()
+        else:
+            transport.abort()
     return web.Response(status=_CUT)
 
 
@@ -119,14 +164,20 @@ class Visit:
         self._request = request
         self.path = request.raw_path.partition("?")[0]
         self.user = ""
+        self.parameters: bodies.Params = {}
+        self._opening: Opening | None = None
+        self._began = time.monotonic()
 
-    async def answer(self) -> web.Response:
+    async def answer(self) -> web.StreamResponse:
         request = self._request
         try:
             if request.method not in _METHODS:
                 raise Unreadable(501, f"method '{request.method}' not available", body=False)
+            if "Transfer-Encoding" in request.headers:
+                raise Unreadable(501, "chunked transfer encoding not supported", body=False)
             address = bodies.parse_address(request.raw_path)
             self.path = "/" + "/".join(part for part in address.path.split("/") if part)
+            self.parameters = address.query
             who = self._who()
             self.user = who.name if who else ""
             by_token = self._request.headers.get("Authorization", "").startswith("PVEAPIToken")
@@ -152,7 +203,7 @@ class Visit:
         presented = tickets.cookie(request.headers.get("Cookie", ""))
         return tickets.of_cookie(world, presented, request.headers.get("CSRFPreventionToken"), writes=writes)
 
-    async def _served(self, address: Address, caller: Caller) -> web.Response:
+    async def _served(self, address: Address, caller: Caller) -> web.StreamResponse:
         rule = self._lab.faults.of_call(self._request.method, self.path, self.user)
         if rule:
             await self._struck(rule)
@@ -160,10 +211,40 @@ class Visit:
                 return _plain(*faults.answer(rule), "")
         if address.formatter not in ("json", "extjs"):
             raise Unreadable(501, f"no formatter for uri {address.path}, {address.formatter}", body=False)
+        response = await self._answered(address, caller, rule)
+        if rule and rule.kind in ("lost_reply", "half_answer", "reset"):
+            await self._cut_short(rule, response)
+        if self._opening and sockets.is_wanted(self._request):
+            return sockets.upgrade(self._request, self._lab.world, self._opening)
+        return response
+
+    async def _struck(self, rule: faults.Rule) -> None:
+        """What a rule does before the work."""
+        if rule.kind == "delay":
+            await asyncio.sleep(rule.wait(f"{self._request.method} {self.path} {self.user}"))
+        if rule.kind == "expired":
+            raise tickets.NotAuthenticated("Authentication failed!")
+        if rule.kind == "close" or (rule.kind == "reset" and rule.at <= 0):
+            raise Cut(reset=rule.kind == "reset")
+
+    async def _cut_short(self, rule: faults.Rule, response: web.Response) -> None:
+        """What a rule does after the work: a part of the answer goes out, or nothing."""
+        if rule.kind != "lost_reply":
+            body = response.body if isinstance(response.body, bytes) else b""
+            begun = web.StreamResponse(status=response.status, reason=response.reason, headers=response.headers)
+            await begun.prepare(self._request)
+            await begun.write(body[: int(len(body) * rule.at / 100)])
+        raise Cut(reset=rule.kind == "reset", gently=rule.kind == "half_answer")
+
+    async def _answered(self, address: Address, caller: Caller, rule: faults.Rule | None) -> web.Response:
         try:
             if rule and rule.kind == "refuse":
                 raise Refused(*faults.answer(rule))
-            reply = await self._done(address, caller)
+            params, upload = await self._given(address, caller)
+            self.parameters = params
+            if rule and rule.kind == "duplicate":
+                await self._delivered_before(address, caller, params, upload)
+            reply = await self._done(address, caller, params, upload)
         except Refused as refusal:
             if refusal.status == 401:
                 await clock.sleep(self._lab.world, _LATE)
@@ -171,18 +252,30 @@ class Visit:
         finally:
             if self._request.method != "GET":
                 self._lab.changed()
-        if rule and rule.kind == "lost_reply":
-            raise Cut
+        self._opening = reply if isinstance(reply, Opening) else None
         return _success(address.formatter, reply)
 
-    async def _struck(self, rule: faults.Rule) -> None:
-        if rule.kind in ("delay", "close"):
-            await asyncio.sleep(rule.seconds if rule.kind == "delay" else 0)
-        if rule.kind == "close":
-            raise Cut
+    async def _delivered_before(
+        self, address: Address, caller: Caller, params: bodies.Params, upload: bodies.Upload | None
+    ) -> None:
+        """The same call once before, whose answer nobody gets."""
+        status = 200
+        try:
+            await self._done(address, caller, params, upload)
+        except Refused as refusal:
+            status = refusal.status
+        self.note(status)
 
-    async def _done(self, address: Address, caller: Caller) -> Any:
-        lab, request = self._lab, self._request
+    def note(self, status: int) -> None:
+        """Write the call down."""
+        lab, seconds = self._lab, time.monotonic() - self._began
+        lab.calls.add(
+            clock.now(lab.world), self._request.method, self.path, self.user, status, seconds, self.parameters
+        )
+
+    async def _given(self, address: Address, caller: Caller) -> tuple[bodies.Params, bodies.Upload | None]:
+        """What came in the query and the body."""
+        request = self._request
         length = request.content_length or 0
         if length and request.method not in ("POST", "PUT"):
             raise Unreadable(501, f"Unexpected content for method '{request.method}'")
@@ -191,21 +284,26 @@ class Visit:
             return await self._uploaded(address, caller, content_type)
         if length > bodies.MOST_BYTES:
             raise Unreadable(501, "for data too large", body=False)
-        params = address.query
         if request.method in ("POST", "PUT") and (length or "json" in content_type):
-            params = {**bodies.parse_body(content_type, await request.read()), **params}
-        target = lab.dispatch.find(request.method, address.path)
-        return await lab.dispatch.run(lab.world, caller, target, params)
+            return {**bodies.parse_body(content_type, await bodies.read(request)), **address.query}, None
+        return address.query, None
 
-    async def _uploaded(self, address: Address, caller: Caller, content_type: str) -> Any:
+    async def _done(self, address: Address, caller: Caller, params: bodies.Params, upload: bodies.Upload | None) -> Any:
+        lab = self._lab
+        target = lab.dispatch.find(self._request.method, address.path)
+        return await lab.dispatch.run(lab.world, caller, target, params, upload)
+
+    async def _uploaded(
+        self, address: Address, caller: Caller, content_type: str
+    ) -> tuple[bodies.Params, bodies.Upload | None]:
         lab = self._lab
         if not bodies.is_multipart(content_type):
             await clock.sleep(lab.world, _SILENT)
             raise Cut
         target = lab.dispatch.find("POST", address.path)
         lab.dispatch.allow(lab.world, caller, target, address.query)
-        params, content = bodies.parse_multipart(content_type, await self._request.read())
-        return await lab.dispatch.run(lab.world, caller, target, {**params, **address.query}, content)
+        params, file = await bodies.read_multipart(self._request, address.query)
+        return {**params, **address.query}, file
 
 
 def _plain(status: int, reason: str, body: str) -> web.Response:

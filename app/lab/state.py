@@ -30,6 +30,8 @@ class Node:
     reachable: bool = True
     """False: its proxy and daemon are stopped, calls through other nodes end in 595 (facts.md section 13)."""
     booted_at: float = 0
+    clock_skew: float = 0
+    """Seconds that its clock is ahead of the others; below 0: behind."""
     options: dict[str, Any] = field(default_factory=dict)
     dns: dict[str, str] = field(default_factory=lambda: {"search": "local", "dns1": "127.0.0.1"})
     hosts: str = ""
@@ -200,11 +202,13 @@ class World:
     options: dict[str, Any] = field(default_factory=dict)
     firewall: dict[str, Any] = field(default_factory=dict)
     backup_jobs: dict[str, dict[str, Any]] = field(default_factory=dict)
-    console_ports: dict[int, float] = field(default_factory=dict)
-    console_tickets: dict[str, dict[str, Any]] = field(default_factory=dict)
     secret: str = ""
     """Hex; signs tickets and CSRF tokens."""
     clock_offset: float = 0.0
+    stands_at: float | None = None
+    """The moment at which the time stands still, in seconds since the epoch; None while it runs."""
+    ticket_rounds: dict[str, int] = field(default_factory=dict)
+    """How often the tickets of a user, or of all (``), were made worthless at once."""
     next_pid: int = 1000
 
     time_scale: float = field(default=0.0, metadata={"live": True})
@@ -213,7 +217,11 @@ class World:
     background: set["asyncio.Task[Any]"] = field(default_factory=set, metadata={"live": True})
     running: dict[str, Any] = field(default_factory=dict, metadata={"live": True})
     """The tasks at work, by UPID (`app.lab.tasks.Task`)."""
-    sleepers: set[asyncio.Event] = field(default_factory=set, metadata={"live": True})
+    consoles: dict[int, Any] = field(default_factory=dict, metadata={"live": True})
+    """What waits for the websocket of a console, or has it, by port (`app.lab.consoles.proxies.Proxy`)."""
+    displays: dict[int, Any] = field(default_factory=dict, metadata={"live": True})
+    """What VMs show, by their ids (`app.lab.consoles.displays.Display`)."""
+    sleepers: set[Any] = field(default_factory=set, metadata={"live": True})
     locks: dict[str, asyncio.Lock] = field(default_factory=dict, metadata={"live": True})
     rights: dict[str, Any] = field(default_factory=dict, metadata={"live": True})
     """What is known of each identity's privileges since the last change (`app.lab.access.rights`)."""

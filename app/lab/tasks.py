@@ -34,6 +34,7 @@ class Task:
     stopped: bool = False
     failing: faults.TaskFault | None = None
     done: asyncio.Event = field(default_factory=asyncio.Event)
+    job: "asyncio.Task[None] | None" = None
 
     def log(self, line: str) -> None:
         """Add a line to the log; lines that begin with `WARN:` make the task end with `WARNINGS: n`."""
@@ -52,7 +53,7 @@ class Task:
     async def ended(self, seconds: float) -> None:
         """Wait for the end, at most so many PVE seconds and at least one real one."""
         with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(self.done.wait(), max(seconds * self.world.time_scale, 1))
+            await clock.within(self.world, seconds, 1, self.done.wait())
 
     def stop(self) -> None:
         """Ask the task to end; it does so where it next sleeps."""
@@ -67,16 +68,17 @@ def start(world: World, node: str, kind: str, about_id: str, who: str, work: Wor
     world.tasks[record.upid] = record
     world.running[record.upid] = task
     job = asyncio.get_running_loop().create_task(_run(task, work))
+    task.job = job
     world.background.add(job)
     job.add_done_callback(world.background.discard)
     return record.upid
 
 
 def _record(world: World, node: str, kind: str, about_id: str, who: str) -> TaskRecord:
-    moment = clock.now(world)
+    moment = clock.wall(world, node)
     world.next_pid = world.next_pid % 4_000_000 + 1
     booted = world.nodes[node].booted_at if node in world.nodes else 0
-    pstart = int((moment - booted) * 100) & 0xFFFFFFFF
+    pstart = int((clock.now(world) - booted) * 100) & 0xFFFFFFFF
     upid = f"UPID:{node}:{world.next_pid:08X}:{pstart:08X}:{int(moment):08X}:{kind}:{about_id}:{who}:"
     user, _, token = who.partition("!")
     return TaskRecord(
@@ -94,15 +96,19 @@ def _record(world: World, node: str, kind: str, about_id: str, who: str) -> Task
 
 async def _run(task: Task, work: Work) -> None:
     faults.within_task.set(True)
-    fault = faults.of_task(task.world, task.record.type, task.record.id)
+    world, kind, about = task.world, task.record.type, task.record.id
+    who = f"{task.record.user}!{task.record.tokenid}" if task.record.tokenid else task.record.user
+    fault = faults.of_task(world, kind, about, who)
     try:
         if fault and fault.share == 0:
             raise TaskFailed(fault.text)
+        if slowness := faults.slowness_of_task(world, kind, about, who):
+            await task.sleep(slowness)
         task.failing = fault if fault and fault.share < 1 else None
         await work(task)
         if fault and (fault.share >= 1 or task.failing):
             raise TaskFailed(fault.text)
-        faults.after_task(task.world, task.record.type, task.about)
+        faults.after_task(world, kind, task.about, who)
         _finish(task, _good_end(task))
     except (TaskFailed, LockTimeout) as failure:
         _finish(task, str(failure))
@@ -123,7 +129,7 @@ def is_good(exitstatus: str | None) -> bool:
 
 def _finish(task: Task, exitstatus: str) -> None:
     record = task.record
-    record.status, record.endtime = "stopped", int(clock.now(task.world))
+    record.status, record.endtime = "stopped", int(clock.wall(task.world, record.node))
     record.exitstatus = exitstatus.strip().split("\n")[0]
     record.log.append(f"TASK {exitstatus}" if is_good(exitstatus) else f"TASK ERROR: {exitstatus.strip()}")
     task.world.running.pop(record.upid, None)
@@ -141,4 +147,18 @@ def lost(world: World) -> None:
     """After a load: tasks that ran when the lab ended have no worker any more."""
     for record in world.tasks.values():
         if record.status == "running":
-            record.status, record.exitstatus, record.endtime = "stopped", "unexpected status", record.starttime
+            _lose(record)
+
+
+def lose(world: World, node: str) -> None:
+    """The workers of a node end where they are, and clean nothing up."""
+    for task in [task for task in world.running.values() if task.record.node == node]:
+        if task.job:
+            task.job.cancel()
+        world.running.pop(task.record.upid)
+        _lose(task.record)
+        task.done.set()
+
+
+def _lose(record: TaskRecord) -> None:
+    record.status, record.exitstatus, record.endtime = "stopped", "unexpected status", record.starttime

@@ -170,7 +170,10 @@ def resource(world: World, guest: Guest) -> dict[str, Any]:
 
 
 def resource_at(moment: float, world: World, guest: Guest) -> dict[str, Any]:
-    """`resource` for lists: all of one moment."""
+    """`resource` for lists: all of one moment; nothing is known of a guest whose node is off."""
+    if not world.nodes[guest.node].online:
+        known = {"type": guest.kind, "vmid": guest.vmid, "node": guest.node, "status": "unknown"}
+        return {"id": f"{guest.kind}/{guest.vmid}", **known}
     most, size, up = memory(guest), disk_size(guest), _uptime(guest, moment)
     return {
         "id": f"{guest.kind}/{guest.vmid}",

@@ -95,7 +95,7 @@ def version(_call: Call) -> Any:
 
 @handler("GET", "/nodes/{node}/time")
 def time(call: Call) -> Any:
-    now = int(clock.now(call.world))
+    now = int(clock.wall(call.world, call.node))
     return {"timezone": "UTC", "time": now, "localtime": now}
 
 

@@ -51,8 +51,10 @@ def allocate(call: Call) -> Any:
     volname = _image_name(storage, vmid, filename, call.params.get("format"))
     if volumes.find(call.world, call.node, f"{storage.id}:{volname}"):
         raise Refused(500, _already(storage, volname))
-    made = volumes.make(call.world, call.node, storage, volname, _size(call.params["size"]))
-    return made.volid
+    try:
+        return volumes.make(call.world, call.node, storage, volname, _size(call.params["size"])).volid
+    except TaskFailed as failure:
+        raise Refused(500, failure.message) from None
 
 
 def _already(storage: Storage, volname: str) -> str:

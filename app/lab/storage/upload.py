@@ -7,6 +7,7 @@ from typing import Any
 
 import aiohttp
 
+from app.lab.bodies import Upload
 from app.lab.call import Call, Refused, TaskFailed, handler
 from app.lab.state import Storage, Volume
 from app.lab.storage import access, names, volumes
@@ -45,23 +46,23 @@ def _path(call: Call, storage: Storage, name: str) -> str:
     return names.path_of(storage.type, storage.options, f"{call.params['content']}/{name}")
 
 
-def _require_checksum(call: Call, data: bytes) -> None:
-    algorithm, wanted = call.params.get("checksum-algorithm"), call.params.get("checksum", "").lower()
-    if algorithm and hashlib.new(algorithm, data).hexdigest() != wanted:
-        raise TaskFailed(f"checksum mismatch: got '{hashlib.new(algorithm, data).hexdigest()}' != expect '{wanted}'")
+def _require_checksum(call: Call, found: str) -> None:
+    wanted = call.params.get("checksum", "").lower()
+    if call.params.get("checksum-algorithm") and found != wanted:
+        raise TaskFailed(f"checksum mismatch: got '{found}' != expect '{wanted}'")
 
 
 @handler("POST", "/nodes/{node}/storage/{storage}/upload")
 def upload(call: Call) -> Any:
     storage = _storage(call)
     name = _filename(call, storage)
-    data: bytes = call.upload or b""
+    file = call.upload or Upload(0)
 
     async def work(task: Task) -> None:
         task.log(f"starting file import from: {call.params.get('tmpfilename', name)}")
         task.log(f"target file: {_path(call, storage, name)}")
-        _require_checksum(call, data)
-        _put(call, storage, name, len(data))
+        _require_checksum(call, file.checksum)
+        _put(call, storage, name, file.size)
         task.log("finished file import successfully")
 
     return call.start_task("imgcopy", "", work)
@@ -98,7 +99,8 @@ def download(call: Call) -> Any:
         task.log(f"downloading {url} to {_path(call, storage, name)}")
         if _is_here(url):
             data = await _fetched(url)
-            _require_checksum(call, data)
+            if algorithm := call.params.get("checksum-algorithm"):
+                _require_checksum(call, hashlib.new(algorithm, data).hexdigest())
             size = len(data)
         else:
             await task.sleep(5)

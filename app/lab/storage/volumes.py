@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from app.lab import clock
+from app.lab import clock, faults
 from app.lab.call import Refused, TaskFailed
 from app.lab.state import Storage, Volume, World
 from app.lab.storage import access, names
@@ -63,8 +63,10 @@ def _rounded(storage: Storage, size: int) -> int:
 def make(
     world: World, node: str, storage: Storage, volname: str, size: int, *, used: int = 0, parent: str | None = None
 ) -> Volume:
-    """A new volume of this name, size in bytes."""
+    """A new volume of this name, size in bytes. Raises TaskFailed where the storage is full."""
     known = names.read(storage.type, volname)
+    if faults.no_room(world, node, storage):
+        raise TaskFailed(_full(storage, volname, known.content))
     return add(
         world,
         Volume(
@@ -80,6 +82,18 @@ def make(
             parent=parent,
         ),
     )
+
+
+def _full(storage: Storage, volname: str, content: str) -> str:
+    """What LVM, qemu-img and cp say to a full storage; not measured, but by their sources."""
+    if storage.type not in names.FILE_TYPES:
+        group, pool = storage.options.get("vgname", "pve"), storage.options.get("thinpool", "data")
+        reason = f"Cannot create new thin volume, free space in thin pool {group}/{pool} reached threshold."
+        return f"lvcreate '{group}/{volname}' error:   {reason}"
+    path = names.path_of(storage.type, storage.options, volname)
+    if content in ("images", "rootdir"):
+        return f"unable to create image: qemu-img: {path}: Could not resize file: No space left on device"
+    return f"import failed: cp: error writing '{path}': No space left on device"
 
 
 def free_number(world: World, node: str, storage: Storage, vmid: int) -> int:
@@ -123,6 +137,8 @@ def has_snapshots(storage: Storage, image: str) -> bool:
 
 def figures(world: World, node: str, storage: Storage) -> tuple[int, int]:
     """(total, used) bytes of a storage as the node sees it."""
+    if faults.looks_full(world, node, storage.id):
+        return storage.total, storage.total
     used = sum(max(volume.used, 0) for volume in on_storage(world, node, storage.id))
     return storage.total, min(storage.total, used + storage.total // 50)
 
