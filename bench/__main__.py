@@ -8,11 +8,17 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-from bench import creation, fairness, listing, passwords
+from bench import creation, fairness, lab, listing, passwords
 from bench.results import write
 
 RESULTS = Path(__file__).parent / "results.json"
-_ALL = {"listing": listing.run, "creation": creation.run, "fairness": fairness.run, "passwords": passwords.run}
+_ALL = {
+    "listing": listing.run,
+    "creation": creation.run,
+    "fairness": fairness.run,
+    "passwords": passwords.run,
+    "lab": lab.run,
+}
 
 
 def main(names: list[str]) -> int:
