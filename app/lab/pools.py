@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from app.lab import locks
+from app.lab.access import texts
 from app.lab.access.users import split
 from app.lab.call import Call, Refused, failing_as, handler
 from app.lab.guests import figures
@@ -67,7 +68,7 @@ async def create(call: Call) -> Any:
                 raise Refused(500, f"parent '{parent}' of pool '{poolid}' does not exist")
             if poolid in world.pools:
                 raise Refused(500, f"pool '{poolid}' already exists")
-            world.pools[poolid] = Pool(poolid, call.params.get("comment", ""))
+            world.pools[poolid] = Pool(poolid, texts.kept(call.params.get("comment", "")))
             world.access_changed()
 
 
@@ -84,7 +85,8 @@ async def _change(call: Call) -> None:
                 for changed, vms, storages_before in before:
                     changed.vms, changed.storages = vms, storages_before
                 raise
-            pool.comment = params.get("comment", pool.comment)
+            if "comment" in params:
+                pool.comment = texts.kept(params["comment"])
             world.access_changed()
 
 
@@ -140,15 +142,23 @@ async def _remove(call: Call) -> None:
     with failing_as("delete pool failed"):
         async with locks.take(world, "user.cfg", 10):
             pool = _pool_of(world, poolid)
-            below = next((name for name in world.pools if name.startswith(f"{poolid}/")), None)
-            if below:
+            for below in sorted(name for name in world.pools if name.rpartition("/")[0] == poolid):
                 raise Refused(500, f"pool '{poolid}' is not empty (contains pool '{below}')")
-            for vmid in sorted(pool.vms & set(world.guests)):
+            for vmid in sorted(pool.vms & set(world.guests), key=str):
                 raise Refused(500, f"pool '{poolid}' is not empty (contains VM {vmid})")
             for name in sorted(pool.storages & set(world.storages)):
                 raise Refused(500, f"pool '{poolid}' is not empty (contains storage '{name}')")
             world.pools.pop(poolid)
-            world.forget_acl_path(f"/pool/{poolid}")
+            _forget_acl(world, poolid)
+            world.access_changed()
+
+
+def _forget_acl(world: World, poolid: str) -> None:
+    """PVE looks for the ACL of the pool right below `/pool`: it finds no nested pool's, and takes all below with it."""
+    if "/" not in poolid:
+        path = f"/pool/{poolid}"
+        for found in [name for name in world.acl if name == path or name.startswith(f"{path}/")]:
+            world.acl.pop(found)
 
 
 @handler("DELETE", "/pools")

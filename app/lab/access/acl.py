@@ -50,13 +50,17 @@ async def change(call: Call) -> Any:
 def _change(call: Call, path: str) -> None:
     world, params, propagate = call.world, call.params, call.params.get("propagate", 1)
     roles = split(params["roles"])
+    named: list[tuple[str, str]] = []
     for role in roles:
         if privileges_of(world, role) is None:
             raise Refused(500, f"role '{role}' does not exist")
         _require_role(call, path, role, propagate)
-    named = list(_named(world, params))
+        named = named or list(_named(world, params))
     node = world.acl.get(path) or AclNode()
     for kind, ugid in named:
+        # PVE does not write down what root@pam is given: it has everything anyway.
+        if (kind, ugid) == ("user", "root@pam"):
+            continue
         entries = _entries(node, kind)
         for role in roles:
             if params.get("delete"):
@@ -118,6 +122,5 @@ def permissions(call: Call) -> Any:
         call.require("/access", "Sys.Audit")
     rights = rights_of(call.world, who)
     if path := call.params.get("path"):
-        clean = normalized(path) or path
-        return {clean: dict(rights.on(clean))}
+        return {path: dict(rights.on(normalized(path) or path))}
     return rights.everywhere()

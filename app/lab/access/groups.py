@@ -3,6 +3,7 @@
 from typing import Any
 
 from app.lab import locks
+from app.lab.access import texts
 from app.lab.call import Call, Refused, failing_as, handler
 from app.lab.state import Group, World
 
@@ -38,7 +39,7 @@ async def create(call: Call) -> Any:
         async with locks.take(world, "user.cfg", 10):
             if groupid in world.groups:
                 raise Refused(500, f"group '{groupid}' already exists")
-            world.groups[groupid] = Group(groupid, call.params.get("comment", ""))
+            world.groups[groupid] = Group(groupid, texts.kept(call.params.get("comment", "")))
             world.access_changed()
 
 
@@ -47,7 +48,8 @@ async def change(call: Call) -> Any:
     with failing_as("update group failed"):
         async with locks.take(call.world, "user.cfg", 10):
             group = _group_of(call.world, call.params["groupid"])
-            group.comment = call.params.get("comment", group.comment)
+            if "comment" in call.params:
+                group.comment = texts.kept(call.params["comment"])
 
 
 @handler("DELETE", "/access/groups/{groupid}")

@@ -3,6 +3,7 @@
 from typing import Any
 
 from app.lab.access import passwords, tickets
+from app.lab.access.paths import normalized
 from app.lab.access.rights import Identity, rights_of
 from app.lab.access.users import split
 from app.lab.call import Call, Refused, handler
@@ -43,15 +44,25 @@ def capabilities(world: World, userid: str) -> dict[str, dict[str, int]]:
     return found
 
 
-def _authenticated(world: World, userid: str, password: str) -> bool:
-    """Whether the password lets this user in: his own, a ticket of his, or root's ticket, which opens for everybody."""
-    user = tickets.active(world, userid)
-    if user is None or userid.rpartition("@")[2] not in world.realms:
+def _authenticated(world: World, params: dict[str, Any], userid: str) -> bool:
+    """Whether the password lets this user in: his own, or a ticket of his.
+
+    A ticket of root@pam opens for everybody, but only to get another ticket. Nobody here has a second factor, so that
+    an answer to one is wrong, whatever it is.
+    """
+    user, password = tickets.active(world, userid), params["password"]
+    if user is None or userid.rpartition("@")[2] not in world.realms or "tfa-challenge" in params:
         return False
     if password.startswith("PVE:"):
+        openers = (userid,) if _verifies(params) else (userid, "root@pam")
         owner = tickets.owner(world, password)
-        return owner in (userid, "root@pam") and tickets.active(world, str(owner)) is not None
-    return passwords.fits(password, user.password)
+        return owner in openers and tickets.active(world, str(owner)) is not None
+    return "otp" not in params and passwords.fits(password, user.password)
+
+
+def _verifies(params: dict[str, Any]) -> bool:
+    """Whether privileges on a path are asked about, instead of a ticket."""
+    return bool(params.get("path") and params.get("privs"))
 
 
 @handler("POST", "/access/ticket")
@@ -60,13 +71,13 @@ def create(call: Call) -> Any:
     userid = params["username"]
     if realm := params.get("realm"):
         userid = f"{userid}@{realm}"
-    if not _authenticated(world, userid, params["password"]):
+    if not _authenticated(world, params, userid):
         raise Refused(401, "authentication failure")
     known = {"username": userid, "cap": capabilities(world, userid)}
     rights = rights_of(world, Identity(userid))
-    if "path" in params:
-        held = rights.on(params["path"])
-        if any(privilege not in held for privilege in split(params["privs"])):
+    if _verifies(params):
+        path, wanted = normalized(params["path"]), split(params["privs"])
+        if path is None or not wanted or any(privilege not in rights.on(path) for privilege in wanted):
             raise Refused(401, "authentication failure")
     else:
         known["ticket"] = tickets.ticket(world, userid)

@@ -15,7 +15,9 @@ _KNOWN = re.compile(
 
 
 def normalized(path: str) -> str | None:
-    """With one slash before each part and none at the end; None for characters that no path has."""
+    """With one slash before each part and none at the end; None for nothing, and characters that no path has."""
+    if path in ("", "0"):
+        return None
     parts = [part for part in path.split("/") if part]
     found = "/" + "/".join(parts)
     return found if re.fullmatch(r"[A-Za-z0-9.\-_/]+", found) else None

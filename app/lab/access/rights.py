@@ -72,7 +72,7 @@ class Rights:
         if self._owner is None:
             return privileges
         limit = self._owner.on(path)
-        return {name: value for name, value in privileges.items() if name in limit}
+        return {name: min(value, limit[name]) for name, value in privileges.items() if name in limit}
 
     def _granted(self, roles: Roles) -> Privileges:
         key = tuple(sorted(roles.items()))

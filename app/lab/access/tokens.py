@@ -4,7 +4,7 @@ import uuid
 from typing import Any
 
 from app.lab import locks
-from app.lab.access import users
+from app.lab.access import texts, users
 from app.lab.call import Call, Refused, failing_as, handler
 from app.lab.state import Token, User
 
@@ -16,12 +16,15 @@ def _token_of(user: User, name: str) -> Token:
 
 
 def _echo(call: Call) -> dict[str, Any]:
-    """What was given, as it was given: PVE repeats the caller's own texts."""
-    return {name: call.given[name] for name in ("comment", "expire", "privsep") if call.given.get(name) is not None}
+    """What was given, as it was given: PVE repeats the caller's own texts. An empty comment says nothing."""
+    given = {name: call.given[name] for name in ("expire", "privsep") if call.given.get(name) is not None}
+    comment = call.params.get("comment")
+    return given | ({"comment": comment} if comment not in (None, "", "0") else {})
 
 
 def _fill(token: Token, params: dict[str, Any]) -> None:
-    token.comment = params.get("comment", token.comment)
+    if params.get("comment") not in (None, "", "0"):
+        token.comment = texts.kept(params["comment"])
     token.expire = params.get("expire", token.expire)
     token.privsep = params.get("privsep", token.privsep)
 

@@ -4,11 +4,12 @@ import re
 from typing import Any
 
 from app.lab import locks
-from app.lab.access import checks, passwords, tickets
+from app.lab.access import checks, passwords, texts, tickets
 from app.lab.call import Call, Refused, failing_as, handler
 from app.lab.state import Group, User, World
 
 _SHOWN = ("firstname", "lastname", "email", "comment", "keys")
+_ENCODED = frozenset({"firstname", "lastname", "comment"})
 _SEES = ("User.Modify", "Sys.Audit")
 
 
@@ -34,8 +35,8 @@ def tokens_of(user: User) -> dict[str, dict[str, Any]]:
 
 
 def _row(user: User) -> dict[str, Any]:
-    texts = {name: getattr(user, name) for name in _SHOWN if getattr(user, name)}
-    return {"enable": user.enable, "expire": user.expire} | texts
+    shown = {name: getattr(user, name) for name in _SHOWN if getattr(user, name)}
+    return {"enable": user.enable, "expire": user.expire} | shown
 
 
 def groups_of(world: World, userid: str) -> list[str]:
@@ -85,7 +86,7 @@ def _set_password(world: World, user: User, password: str) -> None:
 def _fill(user: User, params: dict[str, Any]) -> None:
     for name in _SHOWN:
         if name in params:
-            setattr(user, name, params[name])
+            setattr(user, name, texts.kept(params[name]) if name in _ENCODED else params[name])
     user.enable = params.get("enable", user.enable)
     user.expire = params.get("expire", user.expire)
 
@@ -134,13 +135,13 @@ async def change(call: Call) -> Any:
 
 @handler("DELETE", "/access/users/{userid}")
 async def remove(call: Call) -> Any:
-    """A user that is not there is no error; root@pam stays."""
+    """A user that is not there is no error; root@pam is there again at once, but has lost whatever he had."""
     world, userid = call.world, call.params["userid"]
     with failing_as("delete user failed"):
         async with locks.take(world, "user.cfg", 10):
-            if userid == "root@pam":
-                return
-            world.users.pop(userid, None)
+            user = world.users.pop(userid, None)
+            if user and userid == "root@pam":
+                world.users[userid] = User(userid, password=user.password)
             for group in world.groups.values():
                 group.users.discard(userid)
             for node in world.acl.values():
