@@ -69,7 +69,8 @@ def _require_linkable(call: Call, guest: Guest, source: Values) -> None:
         if not features.can_link(call.world, guest, volid, snapshot=call.params.get("snapname") is not None):
             if guest.kind == "lxc":
                 raise Refused(500, f"Linked clone feature for '{volid}' is not available")
-            raise Refused(500, f"Linked clone feature is not supported for drive '{key}'")
+            of = " a snapshot of" if call.params.get("snapname") is not None else ""
+            raise Refused(500, f"Linked clone feature is not supported for{of} '{volid}' ({key})")
 
 
 @handler("POST", "/nodes/{node}/qemu/{vmid}/clone")

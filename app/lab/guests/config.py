@@ -4,6 +4,7 @@ import hashlib
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from app.lab.call import Refused
 from app.lab.guests import options
 from app.lab.state import Guest
 
@@ -47,6 +48,14 @@ def with_pending(guest: Guest) -> Values:
     """The configuration that the next start will use."""
     kept = {key: value for key, value in guest.config.items() if key not in guest.pending_delete}
     return kept | guest.pending
+
+
+def require_one_view(params: Mapping[str, Any]) -> None:
+    """A snapshot has no pending values. Raises Refused 400."""
+    if params.get("snapshot") and params.get("current"):
+        raise Refused.parameters(
+            dict.fromkeys(("snapshot", "current"), "cannot use 'snapshot' parameter with 'current'")
+        )
 
 
 def view(guest: Guest, *, current: bool = False) -> dict[str, Any]:
@@ -98,7 +107,9 @@ def split_by_time(
 ) -> tuple[Values, list[str], Values, list[str]]:
     """(changes now, deletions now, changes later, deletions later): a stopped guest takes everything now."""
     running = guest.status == "running"
-    now = {key: value for key, value in changes.items() if not running or options.at_once(guest.kind, key)}
+    plugged = {key for key in changes if options.family(key) in ("mp", "dev") and key not in guest.config}
+    hot = plugged if guest.kind == "lxc" else set()
+    now = {k: value for k, value in changes.items() if not running or options.at_once(guest.kind, k) or k in hot}
     gone = [key for key in delete if not running or options.at_once(guest.kind, key) or key not in guest.config]
     later = {key: value for key, value in changes.items() if key not in now}
     return now, gone, later, [key for key in delete if key not in gone]

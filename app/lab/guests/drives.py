@@ -113,7 +113,17 @@ def boot_order(config: Config) -> str:
     """The `boot` value of a new VM: its first disk, first CD drive, first network card; a blank where none is there."""
     nets = sorted((key for key in config if re.match(r"^net\d+$", key)), key=lambda key: int(key[3:]))
     found = [first_disk(config, cdrom=False), first_disk(config, cdrom=True), *nets[:1]]
-    devices = [device for device in found if device]
+    return written_order([device for device in found if device])
+
+
+def boot_devices(boot: str) -> list[str]:
+    """The devices of an `order=`; none of the older ways to name them."""
+    order = properties.parse(boot, "legacy").get("order", "")
+    return [name for name in re.split(r"[,; ]+", order) if name]
+
+
+def written_order(devices: list[str]) -> str:
+    """The `boot` value of these devices."""
     return "order=" + ";".join(devices) if devices else " "
 
 
@@ -121,5 +131,4 @@ def without_boot_device(boot: str, device: str) -> str:
     """The `boot` value once a device is gone."""
     if not boot.startswith("order="):
         return boot
-    left = [name for name in boot.removeprefix("order=").split(";") if name != device]
-    return "order=" + ";".join(left) if left else " "
+    return written_order([name for name in boot_devices(boot) if name != device])

@@ -16,6 +16,7 @@ _NOT_CONFIG = frozenset(words("node vmid digest delete revert"))
 
 @handler("GET", "/nodes/{node}/lxc/{vmid}/config")
 def show(call: Call) -> Any:
+    config.require_one_view(call.params)
     guest = lookup.guest_of(call, "lxc")
     if name := call.params.get("snapshot"):
         if name not in guest.snapshots:

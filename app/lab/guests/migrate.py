@@ -4,11 +4,13 @@ from typing import Any
 
 from app.lab import locks
 from app.lab.call import Call, Refused, TaskFailed, handler
-from app.lab.guests import drives, lookup, power
+from app.lab.guests import creation, drives, lookup, power, properties, sizes
 from app.lab.state import Guest, World
 from app.lab.storage import access, volumes
+from app.lab.storage.words import words
 from app.lab.tasks import Task
 
+Config = dict[str, str | int]
 _ROOT_ONLY = ("force", "migration_type", "migration_network")
 
 
@@ -132,29 +134,69 @@ def migrate_ct(call: Call) -> Any:
     return call.start_task("vzmigrate", str(guest.vmid), work)
 
 
-def _conditions(kind: str) -> None:
-    def show(call: Call) -> Any:
-        guest = lookup.guest_of(call, kind)
-        others = [name for name in call.world.nodes if name != call.node]
-        out: dict[str, Any] = {"running": int(guest.status == "running"), "allowed_nodes": others}
-        if kind == "qemu":
-            local = local_volumes(call.world, guest)
-            out |= {
-                "local_disks": [
-                    {"volid": volid, "size": volume.size, "cdrom": 0, "is_unused": 0}
-                    for volid in local
-                    if (volume := volumes.find(call.world, call.node, volid))
-                ],
-                "local_resources": [],
-                "mapped-resources": [],
-                "mapped-resource-info": {},
-                "not_allowed_nodes": {},
-                "has-dbus-vmstate": 0,
-            }
-        return out
+def _local_disks(world: World, guest: Guest) -> list[dict[str, Any]]:
+    """The volumes that bind a VM to its node, isos too, each with what PVE says of its use."""
+    found: dict[str, dict[str, Any]] = {}
+    sections: list[tuple[str | None, Config]] = [(None, guest.config)]
+    sections += [(name, snapshot.config) for name, snapshot in guest.snapshots.items()]
+    for snapname, values in sections:
+        for key, volid in drives.volumes("qemu", values):
+            storage = world.storages.get(volid.partition(":")[0])
+            if storage is not None and access.is_shared(storage):
+                continue
+            is_drive = drives.is_drive(key)
+            drive = properties.parse_drive(str(values[key])) if is_drive else {}
+            row = found.setdefault(volid, _unused_disk(volid))
+            row["cdrom"] = int(row["cdrom"] and properties.is_cdrom(drive))
+            row["is_unused"] |= int(drives.is_unused(key))
+            row["is_vmstate"] |= int(key == "vmstate")
+            row["is_tpmstate"] |= int(key == "tpmstate0")
+            if is_drive:
+                row["drivename"] = key
+            if size := sizes.size_of(drive.get("size", "")):
+                row["size"] = size
+            if snapname is None:
+                row["referenced_in_config"] = 1
+                row["is_attached"] |= int(is_drive and not row["cdrom"])
+            else:
+                row.setdefault("referenced_in_snapshot", {})[snapname] = 1
+    return list(found.values())
 
-    handler("GET", f"/nodes/{{node}}/{kind}/{{vmid}}/migrate")(show)
+
+def _unused_disk(volid: str) -> dict[str, Any]:
+    flags = dict.fromkeys(words("is_attached is_tpmstate is_unused is_vmstate referenced_in_config shared"), 0)
+    return {"volid": volid, "cdrom": 1, "replicate": 1, **flags}
 
 
-for _kind in ("qemu", "lxc"):
-    _conditions(_kind)
+def _conditions(call: Call, kind: str) -> tuple[Guest, list[str]]:
+    """The unlocked guest, and the nodes that it could go to."""
+    creation.require_quorum(call)
+    guest = lookup.guest_of(call, kind)
+    lookup.require_unlocked(guest)
+    return guest, [name for name in call.world.nodes if name != call.node]
+
+
+@handler("GET", "/nodes/{node}/qemu/{vmid}/migrate")
+def conditions_of_vm(call: Call) -> Any:
+    guest, others = _conditions(call, "qemu")
+    stores = [call.world.storages.get(volid.partition(":")[0]) for volid in local_volumes(call.world, guest)]
+    missing = {
+        node: sorted({storage.id for storage in stores if storage and not access.on_node(storage, node)})
+        for node in others
+    }
+    return {
+        "running": int(guest.status == "running"),
+        "allowed_nodes": [node for node in others if not missing[node]],
+        "not_allowed_nodes": {node: {"unavailable_storages": ids} for node, ids in missing.items() if ids},
+        "local_disks": _local_disks(call.world, guest),
+        "local_resources": [],
+        "mapped-resources": [],
+        "mapped-resource-info": {},
+        "has-dbus-vmstate": 1,
+    }
+
+
+@handler("GET", "/nodes/{node}/lxc/{vmid}/migrate")
+def conditions_of_ct(call: Call) -> Any:
+    guest, others = _conditions(call, "lxc")
+    return {"running": int(guest.status == "running"), "allowed-nodes": others, "not-allowed-nodes": {}}

@@ -60,11 +60,8 @@ def checked_by_value(option: str) -> bool:
 def at_once(kind: str, option: str) -> bool:
     """Whether a change reaches the running guest at once; others wait for its next start."""
     if kind == "lxc":
-        return option in LXC_AT_ONCE or family(option) in ("net", "mp", "unused", "dev")
+        return option in LXC_AT_ONCE or family(option) in ("net", "unused")
     return option in QEMU_AT_ONCE or family(option) in ("net", "ipconfig", "usb", "scsi", "virtio", "unused")
 
 
-REQUIRED_LXC = frozenset({"arch", "memory", "rootfs", "ostype", "swap", "hostname"})
-"""Options that a container always has; only some of them refuse deletion."""
-UNDELETABLE_LXC = frozenset({"memory", "rootfs", "ostype", "arch", "swap"})
 READ_ONLY_LXC = frozenset({"unprivileged"})

@@ -31,6 +31,7 @@ _NOT_CONFIG = frozenset(
 
 @handler("GET", "/nodes/{node}/qemu/{vmid}/config")
 def show(call: Call) -> Any:
+    config.require_one_view(call.params)
     guest = lookup.guest_of(call, "qemu")
     if name := call.params.get("snapshot"):
         if name not in guest.snapshots:
@@ -68,11 +69,13 @@ class Change:
         if not (self.given or self.delete or self.revert):
             raise Refused(500, "no options specified")
         self.given = qemu_options.with_cdrom(self.given)
-        _require_known(call, self.revert, "revert")
-        _require_known(call, self.delete, "delete")
+        for name in self.revert:
+            _require_known(call, [name], "revert")
+            _require_apart(name in self.given, "delete", f"-{name}", f"-revert {name}")
         for name in self.delete:
-            if name in self.given:
-                raise Refused.parameters({"delete": f"you can't use '-{name}' and -delete {name}' at the same time"})
+            _require_apart(name in self.given, "delete", f"-{name}", f"-delete {name}")
+            _require_apart(name in self.revert, "revert", f"-delete {name}", f"-revert {name}")
+            _require_known(call, [name], "delete")
         rights.require_qemu_options(call, vmid, None, [*self.delete, *self.given])
         rights.require_qemu_drives(call, vmid, self.given, None)
         old = lookup.find(call.world, "qemu", call.node, vmid)
@@ -87,9 +90,9 @@ class Change:
         lookup.require_digest(self.call, guest)
         if not self.skiplock:
             lookup.require_unlocked(guest)
-        balloon = int(self.given.get("balloon", 0))
-        most = int(str(self.given.get("memory", guest.config.get("memory", 512))).removeprefix("current="))
-        if balloon > most:
+        known = config.with_pending(guest) | self.given
+        most = int(str(known.get("memory", 512)).removeprefix("current="))
+        if {"balloon", "memory"} & set(self.given) and int(known.get("balloon", 0)) > most:
             raise Refused(500, "balloon value too large (must be smaller than assigned memory)")
         return guest
 
@@ -104,6 +107,10 @@ class Change:
                 changes[key] = await disks.settle(world, call.node, "qemu", guest.vmid, key, str(value))
             else:
                 changes[key] = value
+        changes |= self._boot_order(guest)
+        if "machine" not in (*self.given, *self.delete, *guest.pending):
+            pinned = qemu_options.pinned(self.given.get("ostype"), guest.config.get("machine"))
+            changes |= {"machine": pinned} if pinned else {}
         config.revert(guest, self.revert)
         if text := call.unwritable():
             raise Refused(500, text)
@@ -112,6 +119,18 @@ class Change:
         force = 2 if self.force else 1
         pending.carry_out(world, guest, now, dict.fromkeys(gone, force))
         config.put_off(guest, later, dict.fromkeys(late, force))
+
+    def _boot_order(self, guest: Guest) -> Values:
+        """The boot order as it is from now on: what it names is there, and a new CD drive goes to its end."""
+        old, given = str(config.with_pending(guest).get("boot", "")), self.given.get("boot")
+        devices = drives.boot_devices(str(given) if given is not None else old)
+        if given is not None:
+            for name in devices:
+                if (name not in config.with_pending(guest) and name not in self.given) or name in self.delete:
+                    raise Refused(500, f"invalid bootorder: device '{name}' does not exist'")
+            return {"boot": drives.written_order(devices)} if devices else {}
+        fresh = [key for key in self.given if drives.is_drive(key) and key not in devices and _is_cd(self.given[key])]
+        return {"boot": drives.written_order([*devices, *fresh])} if devices and fresh else {}
 
     def _require_values(self, guest: Guest) -> None:
         call, vmid = self.call, guest.vmid
@@ -141,6 +160,16 @@ class Change:
                         _require_device(call, vmid, key, str(text))
 
 
+def _is_cd(value: str | int) -> bool:
+    drive = properties.parse_drive(str(value))
+    return properties.is_cdrom(drive) and not drives.is_cloudinit(drive)
+
+
+def _require_apart(both: bool, where: str, first: str, second: str) -> None:
+    if both:
+        raise Refused.parameters({where: f"you can't use '{first}' and {second}' at the same time"})
+
+
 def _without(values: Values, names: list[str]) -> Values:
     return {key: value for key, value in values.items() if key not in names}
 
@@ -151,9 +180,7 @@ def _require_unprotected(guest: Guest, text: str) -> None:
 
 
 def _require_drive(call: Call, vmid: int, value: str) -> None:
-    drive = properties.parse_drive(value)
-    cdrom = properties.is_cdrom(drive) and not drives.is_cloudinit(drive)
-    rights.require_vm(call, vmid, None, "VM.Config.CDROM" if cdrom else "VM.Config.Disk")
+    rights.require_vm(call, vmid, None, "VM.Config.CDROM" if _is_cd(value) else "VM.Config.Disk")
 
 
 def _require_device(call: Call, vmid: int, key: str, value: str) -> None:

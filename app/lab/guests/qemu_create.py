@@ -107,6 +107,8 @@ async def _built(call: Call, task: Task, vmid: int, given: Values, made: list[st
         raise TaskFailed(text)
     config = fresh(creation.created_at(world)) | given | settled
     config.setdefault("boot", drives.boot_order(config))
+    if pinned := qemu_options.pinned(config.get("ostype"), config.get("machine")):
+        config["machine"] = pinned
     if config.get("template"):
         await to_base(call, config)
     return config

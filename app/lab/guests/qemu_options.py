@@ -10,6 +10,9 @@ from app.lab.guests import drives, options, properties
 
 Values = dict[str, str | int]
 
+_QEMU_VERSION = "10.1"
+MOST_CPU_UNITS = 10_000
+"""What cgroups of version 2 can weigh."""
 _KEY_LINE = re.compile(r"^(?:[^\s]+\s+)?(?:ssh-(?:rsa|dss|ed25519)|ecdsa-sha2-\S+|sk-\S+)\s+(\S+)(?:\s.*)?$")
 
 
@@ -50,6 +53,15 @@ def require_keys(encoded: str) -> None:
             raise Refused(500, "SSH public key validation error")
 
 
+def pinned(system: str | int | None, machine: str | int | None) -> str | None:
+    """The machine that PVE pins for Windows, which would notice another one; None where nothing is to be pinned."""
+    parts = properties.parse(str(machine or ""), "type")
+    family = {"": "pc-i440fx", "pc": "pc-i440fx", "q35": "pc-q35"}.get(parts.get("type", ""))
+    if family is None or not str(system).startswith("w"):
+        return None
+    return properties.render(parts | {"type": f"{family}-{_QEMU_VERSION}"}, "type")
+
+
 def stored(key: str, value: Any, mac_prefix: str = "BC:24:11") -> str | int:
     """One option as the file keeps it: cards with an address, numbers as text."""
     if options.family(key) == "net" and key != "net":
@@ -58,6 +70,8 @@ def stored(key: str, value: Any, mac_prefix: str = "BC:24:11") -> str | int:
         require_keys(str(value))
     if key == "tags":
         return ";".join(dict.fromkeys(re.split(r"[,; ]+", str(value)))) or " "
+    if key == "cpuunits":
+        return min(int(value), MOST_CPU_UNITS)
     if key == "vmgenid" and value == "1":
         return str(uuid.uuid4())
     if isinstance(value, float):

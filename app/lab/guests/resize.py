@@ -1,11 +1,10 @@
 """`PUT resize`: disks grow, never shrink."""
 
-import re
 from typing import Any
 
 from app.lab import locks
 from app.lab.call import Call, Refused, TaskFailed, handler
-from app.lab.guests import config, disks, drives, lookup, rights, sizes
+from app.lab.guests import config, disks, drives, lookup, lxc_options, rights, sizes
 from app.lab.state import Guest
 from app.lab.storage import access, volumes
 from app.lab.tasks import Task
@@ -82,8 +81,7 @@ def resize_ct(call: Call) -> Any:
     guest = lookup.guest_of(call, "lxc")
     lookup.require_unlocked(guest)
     lookup.require_digest(call, guest)
-    if key not in guest.config or not re.match(r"^(rootfs|mp\d+)$", key):
-        raise Refused(500, f"disk '{key}' does not exist")
+    lxc_options.require_mount(guest, key)
     volid = drives.volume_of("lxc", key, guest.config[key])
     if volid is None:
         raise Refused(500, f"can't resize mount point owned by the host ('{key}')")

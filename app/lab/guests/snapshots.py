@@ -4,7 +4,7 @@ from typing import Any
 
 from app.lab import clock, locks
 from app.lab.call import Call, Refused, TaskFailed, handler
-from app.lab.guests import config, drives, features, lookup, pending, power
+from app.lab.guests import config, drives, features, lookup, pending, power, properties
 from app.lab.state import Guest, Snapshot, World
 from app.lab.storage import volumes
 from app.lab.tasks import Task
@@ -17,6 +17,12 @@ _RESERVED = {"qemu": ("current", "pending"), "lxc": ("current", "pending", "vzdu
 
 def _task_type(kind: str, name: str) -> str:
     return ("qm" if kind == "qemu" else "vz") + name
+
+
+def _require_free_name(kind: str, name: str) -> None:
+    for word in _RESERVED[kind]:
+        if name == word or (kind == "qemu" and word == "pending" and name.lower() == word):
+            raise Refused(500, f"unable to use snapshot name '{word}' (reserved name)")
 
 
 def _row(kind: str, name: str, snapshot: Snapshot) -> dict[str, Any]:
@@ -36,6 +42,7 @@ async def take(world: World, task: Task, guest: Guest, name: str, description: s
     lookup.require_writable(world, guest)
     if guest.config.get("template"):
         raise TaskFailed("you can't take a snapshot if it's a template")
+    lookup.unlocked_in_task(guest)
     if name in guest.snapshots:
         raise TaskFailed(f"snapshot name '{name}' already used")
     if not features.has_snapshots(world, guest):
@@ -54,6 +61,17 @@ async def take(world: World, task: Task, guest: Guest, name: str, description: s
     guest.config["parent"] = name
 
 
+def _disks(guest: Guest, values: Values) -> list[str]:
+    """The volumes of the disks of a configuration, CDs left out."""
+    found = []
+    for key in drives.disk_keys(guest.kind, values):
+        disk = drives.parse_disk(guest.kind, str(values[key]))
+        volid = drives.volume_of(guest.kind, key, values[key])
+        if volid and not (guest.kind == "qemu" and properties.is_cdrom(disk)):
+            found.append(volid)
+    return found
+
+
 def _sizes(world: World, guest: Guest) -> dict[str, int]:
     """The sizes of the guest's volumes now, for the way back."""
     found = (
@@ -66,9 +84,10 @@ async def roll_back(world: World, task: Task, guest: Guest, name: str) -> bool:
     """Take the guest back to a snapshot within a task; whether it came back with its memory, and so runs."""
     lookup.require_writable(world, guest)
     if guest.config.get("template"):
-        raise TaskFailed(f"you can't rollback if {'vm' if guest.kind == 'qemu' else 'ct'} is a template")
+        raise TaskFailed("you can't rollback if vm is a template")
     if name not in guest.snapshots:
         raise TaskFailed(f"snapshot '{name}' does not exist")
+    lookup.unlocked_in_task(guest)
     await task.sleep(1)
     if guest.status == "running":
         power.switch_off(world, guest)
@@ -80,7 +99,11 @@ async def roll_back(world: World, task: Task, guest: Guest, name: str) -> bool:
     restored = {key: value for key, value in _copied(snapshot.config).items() if key not in running}
     used = {volid for _key, volid in drives.volumes(guest.kind, restored)}
     kept = {key: value for key, value in kept.items() if value not in used}
+    left = [volid for volid in _disks(guest, guest.config) if volid not in _disks(guest, restored)]
     guest.config = restored | kept | {"parent": name}
+    for volid in left:
+        if volid not in guest.config.values():
+            guest.config[drives.free_unused(guest.config)] = volid
     for volid, size in snapshot.sizes.items():
         if volume := volumes.find(world, guest.node, volid):
             volume.size = size
@@ -94,6 +117,9 @@ async def drop(world: World, task: Task, guest: Guest, name: str) -> None:
     lookup.require_writable(world, guest)
     if name not in guest.snapshots:
         raise TaskFailed(f"snapshot '{name}' does not exist")
+    lookup.unlocked_in_task(guest)
+    if guest.config.get("template"):
+        raise TaskFailed("you can't delete a snapshot if vm is a template")
     await task.sleep(1)
     gone = guest.snapshots.pop(name)
     if state := gone.config.get("vmstate"):
@@ -121,15 +147,13 @@ def _register(kind: str) -> None:
 
     def create(call: Call) -> Any:
         name, vmid = call.params["snapname"], call.params["vmid"]
-        if name in _RESERVED[kind]:
-            raise Refused(500, f"unable to use snapshot name '{name}' (reserved name)")
+        _require_free_name(kind, name)
         if kind == "qemu":
             lookup.guest_of(call, kind)
 
         async def work(task: Task) -> None:
             async with locks.guest(call.world, kind, vmid):
                 guest = lookup.in_task(call.world, kind, call.node, vmid)
-                lookup.unlocked_in_task(guest)
                 text = call.params.get("description", "")
                 await take(call.world, task, guest, name, text, with_memory=bool(call.params.get("vmstate")))
 
@@ -141,7 +165,6 @@ def _register(kind: str) -> None:
         async def work(task: Task) -> None:
             async with locks.guest(call.world, kind, vmid):
                 guest = lookup.in_task(call.world, kind, call.node, vmid)
-                lookup.unlocked_in_task(guest)
                 running = await roll_back(call.world, task, guest, call.params["snapname"])
             if call.params.get("start") and not running:
                 power.start_later(call, kind, vmid)
@@ -154,7 +177,6 @@ def _register(kind: str) -> None:
         async def work(task: Task) -> None:
             async with locks.guest(call.world, kind, vmid):
                 guest = lookup.in_task(call.world, kind, call.node, vmid)
-                lookup.unlocked_in_task(guest)
                 await drop(call.world, task, guest, call.params["snapname"])
 
         return call.start_task(_task_type(kind, "delsnapshot"), str(vmid), work)
@@ -169,10 +191,9 @@ def _register(kind: str) -> None:
         return config.shown(kind, find(call).config)
 
     def describe(call: Call) -> Any:
-        lookup.require_unlocked(lookup.guest_of(call, kind))
-        snapshot = find(call)
         if "description" in call.params:
-            snapshot.config["description"] = call.params["description"]
+            lookup.require_unlocked(lookup.guest_of(call, kind))
+            find(call).config["description"] = call.params["description"]
 
     handler("GET", base)(listing)
     handler("POST", base)(create)

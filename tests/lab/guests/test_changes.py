@@ -1,0 +1,102 @@
+"""Changes of configurations that PVE refuses or completes by itself."""
+
+from typing import Any
+
+import pytest
+
+from tests.lab.guests.api import ISO, Api
+
+AT = "/nodes/n1/qemu/100/config"
+
+
+@pytest.fixture
+def machine(root: Api) -> Api:
+    root.machine(100, scsi0="local-lvm:1", net0="virtio,bridge=vmbr0", memory=1024, balloon=512)
+    return root
+
+
+@pytest.mark.parametrize(
+    ("params", "wanted"),
+    [
+        ({"cores": 2, "delete": "cores"}, {"delete": "you can't use '-cores' and -delete cores' at the same time"}),
+        ({"cores": 2, "revert": "cores"}, {"delete": "you can't use '-cores' and -revert cores' at the same time"}),
+        (
+            {"revert": "cores", "delete": "cores"},
+            {"revert": "you can't use '-delete cores' and -revert cores' at the same time"},
+        ),
+        ({"revert": "cores,bogus", "delete": "cores"}, {"revert": "unknown option 'bogus'"}),
+        ({"memory": 256}, "balloon value too large (must be smaller than assigned memory)"),
+        ({"boot": "order=scsi0;scsi9"}, "invalid bootorder: device 'scsi9' does not exist'"),
+        ({"boot": "order=net0", "delete": "net0"}, "invalid bootorder: device 'net0' does not exist'"),
+    ],
+)
+def test_changes_that_no_machine_takes(machine: Api, params: dict[str, Any], wanted: Any) -> None:
+    answer = machine.ask("PUT", AT, **params)
+    assert (answer.errors or answer.reason) == wanted
+
+
+def test_a_new_cd_drive_can_be_booted_from(machine: Api) -> None:
+    machine.do("PUT", AT, ide2=f"{ISO},media=cdrom", scsi1="local-lvm:1", ide0="local-lvm:cloudinit")
+    assert machine.get(AT)["boot"] == "order=scsi0;net0;ide2"
+    machine.do("PUT", AT, boot="order=net0;ide2")
+    assert machine.get(AT)["boot"] == "order=net0;ide2"
+    machine.do("PUT", AT, delete="ide2,net0")
+    assert machine.get(AT)["boot"] == " "
+
+
+def test_windows_is_pinned_to_a_machine(root: Api) -> None:
+    for vmid, params, wanted in (
+        (100, {}, None),
+        (101, {"ostype": "win11"}, "pc-i440fx-10.1"),
+        (102, {"ostype": "win10", "machine": "q35,viommu=intel"}, "pc-q35-10.1,viommu=intel"),
+        (103, {"ostype": "w2k8", "machine": "pc-q35-9.0"}, "pc-q35-9.0"),
+    ):
+        root.machine(vmid, **params)
+        assert root.get(f"/nodes/n1/qemu/{vmid}/config").get("machine") == wanted
+    root.do("PUT", AT, ostype="win11")
+    assert root.get(AT)["machine"] == "pc-i440fx-10.1"
+    root.do("PUT", "/nodes/n1/qemu/102/config", ostype="win11", delete="machine")
+    assert "machine" not in root.get("/nodes/n1/qemu/102/config")
+
+
+def test_weights_end_where_those_of_cgroups_end(machine: Api) -> None:
+    machine.do("PUT", AT, cpuunits=200_000)
+    machine.container(200, cpuunits=9_999)
+    machine.do("PUT", "/nodes/n1/lxc/200/config", cpuunits=500_000)
+    assert machine.get(AT)["cpuunits"] == 10_000
+    assert machine.get("/nodes/n1/lxc/200/config")["cpuunits"] == 10_000
+
+
+def test_mount_points_of_a_running_container(root: Api) -> None:
+    root.container(200, mp0="local-lvm:1,mp=/a")
+    root.task("POST", "/nodes/n1/lxc/200/status/start")
+    at = "/nodes/n1/lxc/200/config"
+    root.do("PUT", at, mp1="local-lvm:1,mp=/b")
+    assert "mp1" in root.get(at, current=1)
+    root.do("PUT", at, delete="mp0")
+    root.do("PUT", at, mp1="local-lvm:vm-200-disk-2,mp=/c")
+    assert "mp0" in root.get(at, current=1)
+    assert "mp0" not in root.get(at)
+    assert "mp=/b" in root.get(at, current=1)["mp1"]
+    assert "mp=/c" in root.get(at)["mp1"]
+
+
+def test_what_a_container_must_keep(root: Api) -> None:
+    root.container(200)
+    at = "/nodes/n1/lxc/200/config"
+    assert root.ask("PUT", at, delete="ostype").reason == "unable to delete required option 'ostype'"
+    assert root.ask("PUT", at, delete="unprivileged").reason == "unable to delete read-only option: 'unprivileged'"
+
+
+@pytest.mark.parametrize("kind", ["qemu", "lxc"])
+def test_a_snapshot_has_no_current_values(root: Api, kind: str) -> None:
+    text = "cannot use 'snapshot' parameter with 'current'"
+    answer = root.ask("GET", f"/nodes/n1/{kind}/999/config", snapshot="s1", current=1)
+    assert answer.errors == {"snapshot": text, "current": text}
+
+
+def test_keys_that_no_keyboard_has(machine: Api) -> None:
+    machine.task("POST", "/nodes/n1/qemu/100/status/start")
+    for key, status in (("ctrl-alt-delete", 200), ("0x2a", 200), ("ctrl-no", 500)):
+        assert machine.ask("PUT", "/nodes/n1/qemu/100/sendkey", key=key).status == status
+    assert machine.ask("PUT", "/nodes/n1/qemu/100/sendkey", key="ctrl-no").reason == "invalid parameter: no"
