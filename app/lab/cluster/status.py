@@ -88,9 +88,18 @@ def ha_status(call: Call) -> Any:
         "type": "quorum",
         "node": call.world.local_node,
         "quorate": call.world.cluster.quorate,
-        "status": "OK" if call.world.cluster.quorate else "No quorum on node 'n1'!",
+        "status": "OK" if call.world.cluster.quorate else f"No quorum on node '{call.world.local_node}'!",
     }
     return [quorum]
+
+
+@handler("GET", "/cluster/ha/status/manager_status")
+def ha_manager(call: Call) -> Any:
+    """What the HA manager keeps: it has kept nothing where no guest was ever given to it."""
+    world = call.world
+    # Perl's own true and false, as PVE passes them on: "1" and "".
+    quorate = "1" if world.cluster.quorate else ""
+    return {"manager_status": {}, "quorum": {"node": world.local_node, "quorate": quorate}}
 
 
 @handler("GET", "/cluster/tasks")

@@ -9,6 +9,7 @@ from app.lab.guests import creation, drives, figures
 from app.lab.state import Guest, World
 
 _SELECTIONS = ("all", "vmid", "pool")
+_NAMED = {"qemu": "name", "lxc": "hostname"}
 
 
 def _failed(errors: dict[str, str]) -> Refused:
@@ -147,10 +148,11 @@ def info_index(_call: Call) -> Any:
 
 @handler("GET", "/cluster/backup-info/not-backed-up")
 def not_covered(call: Call) -> Any:
+    """The guests, templates too, that no job would take, with the name that their own file gives them."""
     world = call.world
     covered = {guest.vmid for job in world.backup_jobs.values() for guest in _covered(world, job)}
     return [
-        {"vmid": guest.vmid, "name": figures.name(guest), "type": guest.kind}
+        {"vmid": guest.vmid, "name": guest.config.get(_NAMED[guest.kind]), "type": guest.kind}
         for guest in world.guests.values()
-        if guest.vmid not in covered and not guest.config.get("template")
+        if guest.vmid not in covered and call.has(f"/vms/{guest.vmid}", "VM.Audit")
     ]
