@@ -72,7 +72,7 @@ def wait_for(url: str, seconds: float = 30) -> None:
     while True:
         try:
             requests.get(url, timeout=5)
-        except requests.ConnectionError:
+        except (requests.ConnectionError, requests.Timeout):
             assert time.monotonic() < deadline, f"{url} does not answer"
             time.sleep(0.05)
         else:
