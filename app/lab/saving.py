@@ -13,6 +13,8 @@ import orjson
 from app.lab.state import World
 
 _SAVED = tuple(field.name for field in dataclasses.fields(World) if not field.metadata.get("live"))
+_FORMER = frozenset({"console_ports", "console_tickets"})
+"""What older files of a whole world hold and nobody needs any more."""
 _hints: dict[type, dict[str, Any]] = {}
 
 
@@ -37,6 +39,8 @@ def load(text: bytes) -> World:
         raw = orjson.loads(text)
     except orjson.JSONDecodeError as error:
         raise BadState(str(error)) from None
+    if isinstance(raw, dict):
+        raw = {name: value for name, value in raw.items() if name not in _FORMER}
     world = _read(World, raw, "state")
     assert isinstance(world, World)
     return world

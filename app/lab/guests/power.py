@@ -5,6 +5,7 @@ from typing import Any
 
 from app.lab import clock, locks, tasks
 from app.lab.call import Call, Refused, TaskFailed, handler
+from app.lab.consoles import proxies
 from app.lab.guests import creation, drives, lookup, pending, ports
 from app.lab.state import Guest, World
 from app.lab.storage import volumes
@@ -38,6 +39,7 @@ def switch_off(world: World, guest: Guest) -> None:
     if guest.kind == "qemu":
         pending.apply(world, guest)
     ports.close(world, guest)
+    proxies.disconnect(world, f"/vms/{guest.vmid}")
 
 
 def _require_disks(world: World, guest: Guest) -> None:
