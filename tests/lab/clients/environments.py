@@ -43,11 +43,13 @@ class Environment:
         *arguments: str | Path,
         variables: Mapping[str, str] | None = None,
         folder: Path | None = None,
+        typed: str = "",
         seconds: float = 60,
     ) -> subprocess.CompletedProcess[str]:
         """Run one of its programs to its end, whatever its exit status; output and errors are text.
 
-        `variables` are added to the environment; no proxy is used, for the lab is on this machine.
+        `typed` is what it reads, `variables` are added to the environment; no proxy is used, for the lab is on this
+        machine.
         Raises `subprocess.TimeoutExpired` after `seconds`.
         """
         return subprocess.run(
@@ -61,6 +63,7 @@ class Environment:
                 "VIRTUAL_ENV": str(self.path),
                 **(variables or {}),
             },
+            input=typed,
             capture_output=True,
             text=True,
             timeout=seconds,
