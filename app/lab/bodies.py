@@ -58,10 +58,10 @@ def parse_address(raw: str) -> Address:
     raw_path, _, query = raw.partition("?")
     path = _decoded(raw_path, plus=False)
     if not path.startswith(_BASE):
-        raise Unreadable(500, f"no such file '{path}'", body=False)
+        raise Unreadable(500, f"no such file '{path}'", newline=True)
     found = _URI.fullmatch(path)
     if found is None:
-        raise Unreadable(501, "no such uri", body=False)
+        raise Unreadable(501, "no such uri")
     return Address(found[1], found[2] or "/", parse_form(query))
 
 

@@ -174,34 +174,38 @@ class Visit:
             if request.method not in _METHODS:
                 raise Unreadable(501, f"method '{request.method}' not available", body=False)
             if "Transfer-Encoding" in request.headers:
-                raise Unreadable(501, "chunked transfer encoding not supported", body=False)
+                raise Unreadable(501, "chunked transfer encoding not supported")
             address = bodies.parse_address(request.raw_path)
             self.path = "/" + "/".join(part for part in address.path.split("/") if part)
             self.parameters = address.query
-            who = self._who()
+            presented, token = self._credentials()
+            who = self._who(address.path, presented, token)
             self.user = who.name if who else ""
-            by_token = self._request.headers.get("Authorization", "").startswith("PVEAPIToken")
-            return await self._served(address, Caller(who, by_token))
+            return await self._served(address, Caller(who, by_token=token is not None))
         except Unreadable as refusal:
             return _plain(refusal.status, refusal.reason, refusal.body)
         except tickets.NotAuthenticated as refusal:
-            await clock.sleep(self._lab.world, _LATE)
+            await self._hold_back()
             return _plain(401, str(refusal), "")
         except NodeAway as away:
             return _plain(595, str(away), "")
 
-    def _who(self) -> Identity | None:
-        """Who asks; None for calls that need no credentials. Raises NotAuthenticated."""
+    def _credentials(self) -> tuple[str | None, str | None]:
+        """(ticket, API token): a ticket goes before a token, and may also come in the header of tokens."""
+        headers = self._request.headers
+        authorization = headers.get("Authorization", "")
+        ticket = tickets.cookie(headers.get("Cookie", "")) or tickets.cookie(authorization)
+        return ticket, authorization if ticket is None and authorization.startswith("PVEAPIToken") else None
+
+    def _who(self, path: str, ticket: str | None, token: str | None) -> Identity | None:
+        """Who asks; None for calls that need no credentials, written as they are. Raises NotAuthenticated."""
         request, world = self._request, self._lab.world
-        method, path = request.method, self.path
-        authorization = request.headers.get("Authorization", "")
-        if (method, path) in _OPEN:
+        if (request.method, path) in _OPEN:
             return None
-        if authorization.startswith("PVEAPIToken"):
-            return tickets.of_token(world, authorization)
-        writes = method != "GET" and not _UPLOAD.fullmatch(path)
-        presented = tickets.cookie(request.headers.get("Cookie", ""))
-        return tickets.of_cookie(world, presented, request.headers.get("CSRFPreventionToken"), writes=writes)
+        if token is not None:
+            return tickets.of_token(world, token)
+        writes = request.method != "GET" and not _UPLOAD.fullmatch(self.path)
+        return tickets.of_cookie(world, ticket, request.headers.get("CSRFPreventionToken"), writes=writes)
 
     async def _served(self, address: Address, caller: Caller) -> web.StreamResponse:
         rule = self._lab.faults.of_call(self._request.method, self.path, self.user)
@@ -210,7 +214,7 @@ class Visit:
             if rule.kind == "unreachable":
                 return _plain(*faults.answer(rule), "")
         if address.formatter not in ("json", "extjs"):
-            raise Unreadable(501, f"no formatter for uri {address.path}, {address.formatter}", body=False)
+            raise Unreadable(501, f"no formatter for uri {address.path}, {address.formatter}")
         response = await self._answered(address, caller, rule)
         if rule and rule.kind in ("lost_reply", "half_answer", "reset"):
             await self._cut_short(rule, response)
@@ -232,6 +236,7 @@ class Visit:
         if rule.kind != "lost_reply":
             body = response.body if isinstance(response.body, bytes) else b""
             begun = web.StreamResponse(status=response.status, reason=response.reason, headers=response.headers)
+            begun.content_length = len(body)
             await begun.prepare(self._request)
             await begun.write(body[: int(len(body) * rule.at / 100)])
         raise Cut(reset=rule.kind == "reset", gently=rule.kind == "half_answer")
@@ -241,13 +246,15 @@ class Visit:
             if rule and rule.kind == "refuse":
                 raise Refused(*faults.answer(rule))
             params, upload = await self._given(address, caller)
+            # Browsers' clients add a number of their own so that nothing is taken from a cache.
+            params.pop("_dc", None)
             self.parameters = params
             if rule and rule.kind == "duplicate":
                 await self._delivered_before(address, caller, params, upload)
             reply = await self._done(address, caller, params, upload)
         except Refused as refusal:
             if refusal.status == 401:
-                await clock.sleep(self._lab.world, _LATE)
+                await self._hold_back()
             return _refusal(address.formatter, refusal)
         finally:
             if self._request.method != "GET":
@@ -266,6 +273,11 @@ class Visit:
             status = refusal.status
         self.note(status)
 
+    async def _hold_back(self) -> None:
+        """401s come late; while the time stands still they would not come at all, which is of no use to anybody."""
+        if not clock.stands(self._lab.world):
+            await clock.sleep(self._lab.world, _LATE)
+
     def note(self, status: int) -> None:
         """Write the call down."""
         lab, seconds = self._lab, time.monotonic() - self._began
@@ -283,7 +295,7 @@ class Visit:
         if request.method == "POST" and _UPLOAD.fullmatch(self.path):
             return await self._uploaded(address, caller, content_type)
         if length > bodies.MOST_BYTES:
-            raise Unreadable(501, "for data too large", body=False)
+            raise Unreadable(501, "for data too large")
         if request.method in ("POST", "PUT") and (length or "json" in content_type):
             return {**bodies.parse_body(content_type, await bodies.read(request)), **address.query}, None
         return address.query, None

@@ -71,7 +71,7 @@ def show(call: Call) -> Any:
     tags = {"allowed-tags": allowed_tags(call)}
     if call.has("/", "Sys.Audit"):
         return {"mac_prefix": "BC:24:11", "description": ""} | options | tags
-    return {name: options[name] for name in ("tag-style",) if name in options} | tags
+    return {name: options[name] for name in ("console", "tag-style") if name in options} | tags
 
 
 @handler("PUT", "/cluster/options")
@@ -79,9 +79,9 @@ def change(call: Call) -> Any:
     changes = {name: str(value) for name, value in call.params.items() if name != "delete"}
     if "next-id" in changes:
         _require_range(changes["next-id"])
+    call.world.options.update(changes)
     for name in split(call.params.get("delete")):
         call.world.options.pop(name, None)
-    call.world.options.update(changes)
 
 
 def _range(text: str) -> tuple[int, int]:

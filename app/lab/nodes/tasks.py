@@ -8,7 +8,6 @@ from app.lab.access.rights import Identity
 from app.lab.access.users import split
 from app.lab.call import Call, Refused, Reply, handler
 from app.lab.state import TaskRecord
-from app.lab.tasks import is_good
 
 _UPID = re.compile(
     r"UPID:[a-zA-Z0-9](?:[a-zA-Z0-9\-]*[a-zA-Z0-9])?:[0-9A-Fa-f]{8}:[0-9A-Fa-f]{8,9}:[0-9A-Fa-f]{8}:[^:\s]+:[^:\s]*:[^:\s]+:"
@@ -17,7 +16,9 @@ _NO_FILE = [{"n": 1, "t": "unable to open file - No such file or directory"}]
 
 
 def is_own(record: TaskRecord, who: Identity) -> bool:
-    """A token owns its own tasks, a user also those of his tokens."""
+    """A token owns its own tasks, a user also those of his tokens, once they are over."""
+    if record.status == "running":
+        return who.name == _name(record.upid)
     return who.user == record.user and who.token in (None, record.tokenid)
 
 
@@ -41,10 +42,19 @@ def outcome(record: TaskRecord) -> dict[str, Any]:
     return {"status": record.exitstatus, "endtime": record.endtime}
 
 
+def _listed(record: TaskRecord) -> dict[str, Any]:
+    """A row of a node's list, in which a token's name stays with its user's while the task runs (facts.md 12)."""
+    row = head(record) | {"pid": record.pid, "pstart": record.pstart} | outcome(record)
+    if record.status == "running":
+        row["user"] = _name(record.upid)
+        row.pop("tokenid", None)
+    return row
+
+
 def _status_type(record: TaskRecord) -> str:
     if record.exitstatus == "OK":
         return "ok"
-    if record.exitstatus == "unexpected status":
+    if record.exitstatus in (None, "unexpected status"):
         return "unknown"
     return "warning" if str(record.exitstatus).startswith("WARNINGS") else "error"
 
@@ -54,17 +64,18 @@ def _matching(call: Call) -> Iterator[TaskRecord]:
     params = call.params
     source = params.get("source", "archive")
     sees_all = call.has(f"/nodes/{call.node}", "Sys.Audit")
-    states = set(split(params.get("statusfilter")))
+    states = set(split(params.get("statusfilter", "").lower()))
+    if params.get("errors"):
+        states = {"error", "unknown"}
     for record in reversed(call.world.tasks.values()):
         running = record.status == "running"
         if (
             record.node == call.node
             and (sees_all or is_own(record, call.who))
             and source != ("archive" if running else "active")
-            and params.get("userfilter", "") in f"{record.user}!{record.tokenid}"
+            and params.get("userfilter", "").lower() in (_name(record.upid) if running else record.user).lower()
             and params.get("typefilter", record.type) == record.type
             and str(params.get("vmid", record.id)) == record.id
-            and not (params.get("errors") and (running or is_good(record.exitstatus)))
             and (not states or _status_type(record) in states)
             and params.get("since", 0) <= record.starttime <= params.get("until", 1 << 40)
         ):
@@ -75,11 +86,7 @@ def _matching(call: Call) -> Iterator[TaskRecord]:
 def listing(call: Call) -> Any:
     found = list(_matching(call))
     start, limit = call.params.get("start", 0), call.params.get("limit", 50)
-    rows = [
-        head(record) | {"pid": record.pid, "pstart": record.pstart} | outcome(record)
-        for record in found[start : start + limit]
-    ]
-    return call.with_total(rows, len(found))
+    return call.with_total([_listed(record) for record in found[start : start + limit]], len(found))
 
 
 @handler("GET", "/nodes/{node}/tasks/{upid}")
