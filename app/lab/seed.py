@@ -10,14 +10,18 @@ from app.lab.state import Cluster, Guest, Node, Pool, Realm, Storage, User, Volu
 
 _GIB = 1 << 30
 _ROOT = "root@pam"
-_HOSTS = "127.0.0.1 localhost\n127.0.0.1 n1.local n1\n127.0.0.2 n2.local n2\n"
+FEWEST, MOST = 2, 32
+"""Nodes of a cluster: fewer are none, corosync is not meant for more."""
 _NET = "virtio=BC:24:11:{:02X}:{:02X}:{:02X},bridge=vmbr0"
 
 
-def start(name: str, password: str, guests: int) -> World:
-    """The world of a name: `fresh`, `demo`, or the path of a saved state. Raises saving.BadState or OSError."""
+def start(name: str, password: str, guests: int, nodes: int = FEWEST) -> World:
+    """The world of a name: `fresh`, `demo`, or the path of a saved state, which has the nodes that it has.
+
+    Raises saving.BadState or OSError.
+    """
     if name in ("fresh", "demo"):
-        world = fresh()
+        world = fresh(nodes)
         if name == "demo":
             _add_catalog(world)
     else:
@@ -34,13 +38,20 @@ def set_root_password(world: World, password: str) -> None:
         root.password = passwords.hashed(password)
 
 
-def fresh() -> World:
-    """Two nodes, two storages, an iso and a template on n1, and nobody but root@pam."""
+def fresh(nodes: int = FEWEST) -> World:
+    """Nodes n1, n2 and so on, two storages, an iso and a template on n1, and nobody but root@pam."""
     now = int(time.time())
     world = World(cluster=Cluster("testcluster"), local_node="n1", secret=secrets.token_hex(32))
-    for number, name in enumerate(("n1", "n2"), start=1):
+    names = [f"n{number}" for number in range(1, nodes + 1)]
+    hosts = "".join(f"127.0.0.{number} {name}.local {name}\n" for number, name in enumerate(names, start=1))
+    for number, name in enumerate(names, start=1):
         world.nodes[name] = Node(
-            name, number, f"127.0.0.{number}", booted_at=now - 3600 * number, hosts=_HOSTS, interfaces=_interfaces()
+            name,
+            number,
+            f"127.0.0.{number}",
+            booted_at=now - 3600 * number,
+            hosts=f"127.0.0.1 localhost\n{hosts}",
+            interfaces=_interfaces(),
         )
     world.realms = {
         "pam": Realm("pam", "pam", {"comment": "Linux PAM standard authentication"}),

@@ -1,108 +1,21 @@
-"""A lab as a process of its own, for tests that want the real thing: `python -m app.lab` behind real sockets."""
+"""A lab as a process of its own, for tests that want the real thing, and its callers."""
 
 from __future__ import annotations
 
 import contextlib
-import os
-import shutil
-import socket
-import subprocess
-import sys
-import tempfile
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import requests
 
-PASSWORD = "lab-password-1"
-_READY_SECONDS = 20.0
-ROOT = Path(__file__).resolve().parents[2]
+from app.lab.testing.process import PASSWORD, PveLab
+
+__all__ = ["PASSWORD", "LabProcess", "Session", "running"]
 
 
-def _free_pair() -> tuple[int, int]:
-    with socket.socket() as first, socket.socket() as second:
-        first.bind(("127.0.0.1", 0))
-        second.bind(("127.0.0.1", 0))
-        return first.getsockname()[1], second.getsockname()[1]
-
-
-@dataclass
-class LabProcess:
-    """A running lab. `url` is that of the API without a path, `control` speaks to the control port."""
-
-    process: subprocess.Popen[bytes]
-    port: int
-    control_port: int
-    password: str
-    ca_file: Path
-    """The certificate that the lab shows, in PEM."""
-    own_folder: Path | None
-
-    @classmethod
-    def start(
-        cls,
-        state: str = "fresh",
-        guests: int = 0,
-        time_scale: float = 0,
-        *,
-        keep: Path | None = None,
-        cert_dir: Path | None = None,
-        password: str = PASSWORD,
-    ) -> LabProcess:
-        """Start a lab and wait until it accepts connections."""
-        port, control_port = _free_pair()
-        own_folder = None if cert_dir else Path(tempfile.mkdtemp(prefix="lab-"))
-        folder = cert_dir or own_folder
-        command = [
-            *(sys.executable, "-m", "app.lab", "--port", str(port), "--control-port", str(control_port)),
-            *("--state", state, "--guests", str(guests), "--time-scale", str(time_scale)),
-            *(("--keep", str(keep)) if keep else ()),
-            *("--cert-dir", str(folder)),
-        ]
-        environment = {**os.environ, "POOLHOUSE_LAB_PASSWORD": password}
-        process = subprocess.Popen(command, cwd=ROOT, env=environment, stdout=subprocess.DEVNULL)
-        lab = cls(process, port, control_port, password, Path(str(folder)) / "lab.crt", own_folder)
-        lab._wait()
-        return lab
-
-    def _wait(self) -> None:
-        end = time.monotonic() + _READY_SECONDS
-        while time.monotonic() < end:
-            with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", self.port), 1):
-                return
-            if self.process.poll() is not None:
-                raise RuntimeError(f"the lab ended with {self.process.returncode}")
-            time.sleep(0.01)
-        self.stop()
-        raise RuntimeError("the lab did not listen in time")
-
-    @property
-    def url(self) -> str:
-        return f"https://127.0.0.1:{self.port}"
-
-    @property
-    def control_url(self) -> str:
-        return f"http://127.0.0.1:{self.control_port}/__lab__"
-
-    def control(self, method: str, name: str, body: Any = None, **query: Any) -> Any:
-        """The `data` of a call of the control port: `calls`, `reset`, `state`, `faults`, `clock`."""
-        answer = requests.request(method, f"{self.control_url}/{name}", json=body, params=query, timeout=30)
-        answer.raise_for_status()
-        return answer.json()["data"]
-
-    def calls(self, since: int = 0) -> list[dict[str, Any]]:
-        """What came to the API, oldest first."""
-        rows: list[dict[str, Any]] = self.control("GET", "calls", since=since)
-        return rows
-
-    def fault(self, **rule: Any) -> Fault:
-        """Add a rule of faults; returns its id, which as a context manager takes it away at the end."""
-        fault = Fault(self.control("POST", "faults", rule)["id"])
-        fault.lab = self
-        return fault
+class LabProcess(PveLab):
+    """A running lab with sessions of its callers."""
 
     def login(self, user: str = "root@pam", password: str | None = None) -> Session:
         """A session with a ticket."""
@@ -118,33 +31,6 @@ class LabProcess:
 
     def anonymous(self) -> Session:
         return Session(self)
-
-    def reset(self) -> None:
-        """Back to the start."""
-        self.control("POST", "reset")
-
-    def stop(self) -> None:
-        """SIGTERM, and wait for the end."""
-        self.process.terminate()
-        try:
-            self.process.wait(10)
-        except subprocess.TimeoutExpired:
-            self.process.kill()
-            self.process.wait()
-        if self.own_folder:
-            shutil.rmtree(self.own_folder, ignore_errors=True)
-
-
-class Fault(int):
-    """The id of a rule, in force while a block runs, or until somebody removes it."""
-
-    lab: LabProcess
-
-    def __enter__(self) -> int:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.lab.control("DELETE", "faults", id=int(self))
 
 
 class Session:

@@ -71,7 +71,7 @@ def test_chance_is_repeatable_by_its_seed(lab: LabProcess, root: Session) -> Non
     def pattern() -> list[int]:
         rule = lab.fault(kind="refuse", path="^/version", probability=0.5, seed=7)
         found = [root.call("GET", "/version").status_code for _ in range(20)]
-        lab.control("DELETE", "faults", id=rule)
+        rule.remove()
         return found
 
     first = pattern()
@@ -104,7 +104,7 @@ def test_a_held_lock_fails_after_pves_ten_seconds(lab: LabProcess, root: Session
     rule = lab.fault(kind="lock", lock="user.cfg")
     text = "create pool failed: cfs-lock 'file-user_cfg' error: got lock request timeout"
     assert root.refused("POST", "/pools", poolid="a") == (500, text)
-    lab.control("DELETE", "faults", id=rule)
+    rule.remove()
     root.ok("POST", "/pools", poolid="a")
 
 
@@ -115,7 +115,7 @@ def test_who_waits_for_a_lock_gets_it_once_it_is_let_go(lab: LabProcess, root: S
         waiting = pool.submit(root.call, "POST", "/pools", poolid="a")
         time.sleep(0.3)
         assert not waiting.done()
-        lab.control("DELETE", "faults", id=rule)
+        rule.remove()
         lab.control("PUT", "clock", {"advance": 0})
         assert waiting.result(5).status_code == 200
 

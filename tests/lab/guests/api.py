@@ -71,11 +71,8 @@ class Api:
     @contextmanager
     def fault(self, **rule: Any) -> Iterator[None]:
         """A fault of the lab while the block runs."""
-        number = self._lab.fault(**rule)
-        try:
+        with self._lab.fault(**rule):
             yield
-        finally:
-            self._lab.control("DELETE", "faults", id=number)
 
     def tenant(self, pool: str) -> "Api":
         """A pool with a user and its token, with the rights that a tenant has (facts.md section 11)."""
