@@ -59,6 +59,8 @@ class Environment:
                 **os.environ,
                 **dict.fromkeys(("HTTP_PROXY", "HTTPS_PROXY", "http_proxy", "https_proxy"), ""),
                 "NO_PROXY": "*",
+                # What it does import is compiled once for all its runs, also where ours are told not to keep bytecode.
+                "PYTHONDONTWRITEBYTECODE": "",
                 "PATH": f"{self.path / 'bin'}{os.pathsep}{os.environ['PATH']}",
                 "VIRTUAL_ENV": str(self.path),
                 **(variables or {}),
