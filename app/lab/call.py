@@ -110,15 +110,20 @@ class Call:
         guest = int(made) if made.isdigit() else None
         return tasks.start(self.world, self.node, kind, about, self.who.name, work, guest)
 
-    async def wait_briefly(self, upid: str, seconds: int) -> str | None:
-        """Wait so many PVE seconds for a task: None once it has ended well, else its UPID."""
+    async def wait_briefly(self, upid: str, seconds: int, failure: str = "") -> str | None:
+        """Wait so many PVE seconds for a task: None once it has ended well, its UPID while it runs.
+
+        Raises Refused 500 with `failure` and the exit status of one that has failed by then.
+        """
         if seconds <= 0:
             return upid
         task = self.world.running.get(upid)
         if task is not None:
             await task.ended(seconds)
         record = self.world.tasks[upid]
-        return None if record.status == "stopped" and tasks.is_good(record.exitstatus) else upid
+        if record.status == "stopped" and not tasks.is_good(record.exitstatus):
+            raise Refused(500, f"{failure}{record.exitstatus}")
+        return None if record.status == "stopped" else upid
 
     def with_total(self, rows: list[Any], total: int) -> Reply:
         """A part of a list, with the length of the whole beside it."""

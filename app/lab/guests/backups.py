@@ -82,15 +82,40 @@ def backup(call: Call) -> Any:
     params = call.params
     require_selection(params)
     require_options(call)
+    if params.get("stdout"):
+        raise Refused.parameters({"stdout": "option is only allowed on the command line interface."})
     pool = params.get("pool")
     if pool is not None and pool not in call.world.pools:
         raise Refused(500, f"pool '{pool}' does not exist")
-    ids = [int(part) for part in creation.split_lists(params.get("vmid"))]
+    ids = _here(call)
+    if params.get("stop"):
+        _stop_others(call)
+    if not ids and not params.get("all"):
+        return "OK"
 
     async def work(task: Task) -> None:
         await _run(call, task, ids)
 
     return call.start_task("vzdump", str(ids[0]) if len(ids) == 1 else "", work)
+
+
+def _here(call: Call) -> list[int]:
+    """The guests of this node that are asked for, and ids that no node has; those of other nodes are passed over."""
+    world, params = call.world, call.params
+    asked = [int(part) for part in creation.split_lists(params.get("vmid"))]
+    if not asked:
+        members = world.pools[params["pool"]].vms if params.get("pool") else set(world.guests)
+        left_out = {int(part) for part in creation.split_lists(params.get("exclude"))}
+        asked = sorted(vmid for vmid in members - left_out if vmid in world.guests)
+        asked = asked if params.get("all") or params.get("pool") else []
+    return [vmid for vmid in asked if vmid not in world.guests or world.guests[vmid].node == call.node]
+
+
+def _stop_others(call: Call) -> None:
+    """Ask the backups that run on this node to end."""
+    for task in list(call.world.running.values()):
+        if task.record.type == "vzdump" and task.record.node == call.node:
+            task.stop()
 
 
 def _storage(call: Call) -> Storage | None:
@@ -111,20 +136,12 @@ def _storage(call: Call) -> Storage | None:
 
 
 def _chosen(call: Call, ids: list[int]) -> list[int]:
-    """The guests of the node that the job is about. A foreign one in a list fails the job. Raises TaskFailed."""
-    world, params = call.world, call.params
-    if ids:
+    """Those that the caller may back up. A foreign one in a list of ids fails the job. Raises TaskFailed."""
+    if call.params.get("vmid"):
         for vmid in ids:
             if not call.has(f"/vms/{vmid}", "VM.Backup"):
                 raise TaskFailed(f"403 Permission check failed (/vms/{vmid}, VM.Backup)")
-        return [vmid for vmid in ids if vmid not in world.guests or world.guests[vmid].node == call.node]
-    members = world.pools[params["pool"]].vms if params.get("pool") in world.pools else set(world.guests)
-    left_out = {int(part) for part in creation.split_lists(params.get("exclude"))}
-    return sorted(
-        vmid
-        for vmid in members - left_out
-        if vmid in world.guests and world.guests[vmid].node == call.node and call.has(f"/vms/{vmid}", "VM.Backup")
-    )
+    return [vmid for vmid in ids if call.has(f"/vms/{vmid}", "VM.Backup")]
 
 
 async def _run(call: Call, task: Task, ids: list[int]) -> None:
@@ -231,24 +248,31 @@ def _prune(call: Call, task: Task, storage: Storage, guest: Guest) -> None:
         volumes.remove(call.world, call.node, volid)
 
 
+_FOR_AUDITORS = ("dumpdir", "ionice", "mailto", "script", "tmpdir")
+
+
 @handler("GET", "/nodes/{node}/vzdump/defaults")
 def defaults(call: Call) -> Any:
-    name = call.params.get("storage")
-    storage = call.world.storages.get(name or "local")
-    if storage is None:
-        if name:
-            raise Refused(500, f"storage '{name}' does not exist")
-        return _DEFAULTS | {"dumpdir": "/var/lib/vz/dump"}
-    out = _DEFAULTS | {"storage": storage.id, "dumpdir": f"{storage.options.get('path', '/var/lib/vz')}/dump"}
+    """What a backup uses where nothing is said; who may not audit the node is spared its insides."""
+    name = call.params.get("storage", "local")
+    call.require(f"/storage/{name}", "Datastore.Audit", "Datastore.AllocateSpace", any_of=True)
+    storage = access.storage_of(call.world, name)
+    if "backup" not in access.contents(storage):
+        raise Refused(500, f"can't use storage '{name}' for backups - wrong content type")
+    out = _DEFAULTS | {"storage": name, "dumpdir": f"{storage.options.get('path', '/var/lib/vz')}/dump"}
     if written := storage.options.get("prune-backups"):
         out["prune-backups"] = written
-    return out
+    if call.has(f"/nodes/{call.node}", "Sys.Audit"):
+        return out
+    return {key: value for key, value in out.items() if key not in _FOR_AUDITORS}
 
 
 @handler("GET", "/nodes/{node}/vzdump/extractconfig")
 def extract(call: Call) -> Any:
     volid = call.params["volume"]
     access.require_volume(call, None, volid, "backup")
+    if names.split(volid) and (owner := access.read_volume(call.world, volid)[1].vmid):
+        call.require(f"/vms/{owner}", "VM.Backup")
     volume = volumes.find(call.world, call.node, volid)
     if volume is None or volume.archive is None:
         raise Refused(500, f"unable to find backup '{volid}'")

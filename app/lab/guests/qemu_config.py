@@ -241,5 +241,5 @@ async def change_in_task(call: Call) -> Any:
         return call.start_task("qmconfig", str(guest.vmid), work)
 
     upid = await _under_lock(call, change, dispatch)
-    delay = call.params.get("background_delay")
-    return await call.wait_briefly(upid, delay) if delay else upid
+    delay, failure = call.params.get("background_delay", 0), f"failed to update VM {call.params['vmid']}: "
+    return await call.wait_briefly(upid, delay, failure)

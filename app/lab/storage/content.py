@@ -1,5 +1,6 @@
 """`/nodes/{node}/storage/{storage}/content`: volumes listed, allocated, looked at, noted, freed."""
 
+import re
 from typing import Any
 
 from app.lab.call import Call, Refused, TaskFailed, handler
@@ -47,8 +48,12 @@ def _image_name(storage: Storage, vmid: int, filename: str, wanted: str | None) 
 @handler("POST", "/nodes/{node}/storage/{storage}/content")
 def allocate(call: Call) -> Any:
     storage = access.enabled(call.world, call.params["storage"], call.node)
-    filename, vmid = call.params["filename"], call.params["vmid"]
-    volname = _image_name(storage, vmid, filename, call.params.get("format"))
+    filename, vmid, wanted = call.params["filename"], call.params["vmid"], call.params.get("format")
+    if found := re.search(r"\.(raw|qcow2|vmdk)$", filename):
+        if wanted not in (None, found[1]):
+            raise Refused.parameters({"format": f"different storage formats ({wanted} != {found[1]})"})
+        wanted = found[1]
+    volname = _image_name(storage, vmid, filename, wanted)
     if volumes.find(call.world, call.node, f"{storage.id}:{volname}"):
         raise Refused(500, _already(storage, volname))
     try:
@@ -93,8 +98,9 @@ def show(call: Call) -> Any:
         "used": volume.used,
         "format": volume.format if volume.content == "images" else "raw",
     }
-    shown |= {"notes": volume.notes} if volume.notes else {}
-    return shown | ({"protected": 1} if volume.protected else {})
+    if volume.content == "backup":
+        shown |= {"notes": volume.notes, "protected": int(volume.protected)}
+    return shown
 
 
 @handler("PUT", "/nodes/{node}/storage/{storage}/content/{volume}")
@@ -150,8 +156,7 @@ async def free(call: Call) -> Any:
         task.log(f"Removed volume '{volid}'")
 
     upid = call.start_task("imgdel", f"{known.vmid}@{storage.id}" if known.vmid else storage.id, work)
-    delay = call.params.get("delay")
-    return await call.wait_briefly(upid, delay) if delay else upid
+    return await call.wait_briefly(upid, call.params.get("delay", 0))
 
 
 @handler("POST", "/nodes/{node}/storage/{storage}/content/{volume}")

@@ -22,7 +22,7 @@ FOLDERS = {
 }
 _BACKUP = re.compile(r"^[^/]+\.(tgz|(?:tar|vma)(?:\.(?:gz|lzo|zst|bz2))?)$")
 _BACKUP_OWNER = re.compile(r"^vzdump-(?:openvz|lxc|qemu)-(\d+)-.+")
-_TEMPLATE = re.compile(r"^[^/]+\.tar\.(gz|xz|zst|bz2)$")
+_TEMPLATE = re.compile(r"^[^/]+\.(tar\.(?:gz|xz|zst|bz2)|tar)$")
 _IMAGE_FILE = re.compile(r"^(?:vm|base|subvol)-\d+-[^/\s]+\.(raw|qcow2|vmdk|subvol)$")
 _IMPORT = re.compile(r"^[^/]+\.(ova|ovf|qcow2|raw|vmdk)$")
 _LVM = re.compile(r"^[a-z][a-z0-9._-]*[a-z0-9]$", re.IGNORECASE)
@@ -72,7 +72,7 @@ def _file_name(volname: str) -> VolumeName:
     if kind == "iso" and re.match(r"^[^/]+\.(iso|img)$", name, re.IGNORECASE):
         return VolumeName("iso", name, "iso")
     if kind == "vztmpl" and (match := _TEMPLATE.match(name)):
-        return VolumeName("vztmpl", name, {"gz": "tgz"}.get(match[1], "t" + match[1]))
+        return VolumeName("vztmpl", name, "tar" if match[1] == "tar" else "t" + match[1].removeprefix("tar."))
     if kind == "backup" and (match := _BACKUP.match(name)):
         owner = _BACKUP_OWNER.match(name)
         return VolumeName("backup", name, match[1], int(owner[1]) if owner else None)

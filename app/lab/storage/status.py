@@ -4,7 +4,7 @@ import re
 from collections import defaultdict
 from typing import Any
 
-from app.lab.call import Call, Refused, handler
+from app.lab.call import Call, Refused, TaskFailed, handler
 from app.lab.state import Storage, Volume, World
 from app.lab.storage import access, retention, rows, volumes
 from app.lab.storage.words import words
@@ -106,27 +106,30 @@ def prune_preview(call: Call) -> Any:
         for volume in sorted(group, key=lambda volume: volume.ctime):
             mark = "protected" if volume.protected else "keep" if volume.volid in kept else "remove"
             out.append({"volid": volume.volid, "ctime": volume.ctime, "type": kind, "vmid": vmid, "mark": mark})
-    return [entry for entry in out if access.may_use(call, entry["volid"])]
+    return out
 
 
 @handler("DELETE", "/nodes/{node}/storage/{storage}/prunebackups")
 def prune(call: Call) -> Any:
-    storage = access.storage_of(call.world, call.params["storage"])
-    if not call.has(f"/storage/{storage.id}", "Datastore.Allocate"):
-        call.require(f"/storage/{storage.id}", "Datastore.AllocateSpace")
-        call.require(f"/vms/{call.params.get('vmid', '')}", "VM.Backup")
-    plan = _plan(call, storage)
-    gone: list[str] = []
-    for group in _groups(call, storage).values():
-        kept = retention.kept(plan, {volume.volid: volume.ctime for volume in group if not volume.protected})
-        gone += [volume.volid for volume in group if not volume.protected and volume.volid not in kept]
+    name, vmid = call.params["storage"], call.params.get("vmid")
+    call.require(f"/storage/{name}", "Datastore.Allocate" if vmid is None else "Datastore.AllocateSpace")
+    if vmid is not None:
+        call.require(f"/vms/{vmid}", "VM.Backup")
 
     async def work(task: Any) -> None:
-        for volid in gone:
-            task.log(f"pruning volume '{volid}'")
-            volumes.remove(call.world, call.node, volid)
+        try:
+            storage = access.storage_of(call.world, name)
+            plan = _plan(call, storage)
+        except Refused as refusal:
+            raise TaskFailed(refusal.message) from None
+        for group in _groups(call, storage).values():
+            kept = retention.kept(plan, {volume.volid: volume.ctime for volume in group if not volume.protected})
+            for volume in group:
+                if not volume.protected and volume.volid not in kept:
+                    task.log(f"removing backup '{volume.volid}'")
+                    volumes.remove(call.world, call.node, volume.volid)
 
-    return call.start_task("prunebackups", str(call.params.get("vmid", "")), work)
+    return call.start_task("prunebackups", f"{vmid}@{name}" if vmid is not None else name, work)
 
 
 @handler("GET", "/nodes/{node}/storage/{storage}/file-restore/list")

@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 
 from tests.lab.guests.api import ISO, Api
+from tests.lab.process import LabProcess
 
 AT = "/nodes/n1/qemu/100/config"
 
@@ -100,3 +101,9 @@ def test_keys_that_no_keyboard_has(machine: Api) -> None:
     for key, status in (("ctrl-alt-delete", 200), ("0x2a", 200), ("ctrl-no", 500)):
         assert machine.ask("PUT", "/nodes/n1/qemu/100/sendkey", key=key).status == status
     assert machine.ask("PUT", "/nodes/n1/qemu/100/sendkey", key="ctrl-no").reason == "invalid parameter: no"
+
+
+def test_a_change_that_fails_in_time_is_told_at_once(lab: LabProcess, machine: Api) -> None:
+    change = {"scsi5": "local-lvm:1,format=qcow2", "background_delay": 10}
+    found = lab.login().refused("POST", AT, **change)
+    assert found == (500, "failed to update VM 100: unsupported format 'qcow2'")
