@@ -18,6 +18,10 @@ class NodeAway(Exception):
     """HTTP 595 with an empty body: the node's proxy does not answer; the text is the reason phrase."""
 
 
+_WITHOUT_THE_NODE = frozenset({"/nodes/{node}", "/nodes/{node}/wakeonlan"})
+"""What the node that is asked answers for another one."""
+
+
 @dataclass(frozen=True)
 class Caller:
     """Who calls, None where that does not matter; and whether an API token was shown, be it looked at or not."""
@@ -113,6 +117,6 @@ def _node(world: World, target: Target) -> str:
     if node is None and "proxyto" in target.declared:
         reason = f"failed to get address info for: {name}: Name or service not known"
         raise Refused(500, f"hostname lookup '{name}' failed - {reason}")
-    if node and not node.reachable and name != world.local_node and target.template != "/nodes/{node}":
+    if node and not node.reachable and name != world.local_node and target.template not in _WITHOUT_THE_NODE:
         raise NodeAway("Errors during connection establishment, proxy handshake: Connection refused")
     return name

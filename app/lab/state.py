@@ -35,6 +35,8 @@ class Node:
     options: dict[str, Any] = field(default_factory=dict)
     dns: dict[str, str] = field(default_factory=lambda: {"search": "local", "dns1": "127.0.0.1"})
     hosts: str = ""
+    timezone: str = "UTC"
+    stopped_services: set[str] = field(default_factory=set)
     interfaces: dict[str, dict[str, Any]] = field(default_factory=dict)
     pending_interfaces: dict[str, dict[str, Any]] | None = None
 

@@ -13,6 +13,8 @@ _NAMES = {
         "acme backup backup-info bulk-action ceph config firewall ha jobs log mapping metrics notifications nextid "
         "options replication resources status tasks sdn",
     ),
+    "/cluster/bulk-action": ("name", "guest"),
+    "/cluster/bulk-action/guest": ("name", "start shutdown suspend migrate"),
     "/cluster/config": ("name", "nodes totem join qdevice apiversion"),
     "/cluster/ha": ("id", "status resources groups rules"),
     "/cluster/ha/status": ("name", "current manager_status"),

@@ -4,9 +4,10 @@ from typing import Any
 
 from cryptography import x509
 
-from app.lab.call import Call, Refused, handler
+from app.lab.call import Call, Refused, TaskFailed, handler
 from app.lab.certificate import fingerprint
 from app.lab.cluster.status import VERSION
+from app.lab.tasks import Task
 
 _SERVICES = (
     ("chrony", "NTP client/server"),
@@ -28,20 +29,30 @@ _SERVICES = (
 )
 
 
-def _state(name: str, text: str) -> dict[str, Any]:
+_ESSENTIAL = frozenset({"pve-cluster", "pvedaemon", "pveproxy"})
+"""Nobody may stop these over the API, which would then be gone."""
+
+
+def _state(call: Call, name: str, text: str) -> dict[str, Any]:
+    runs = name not in call.world.nodes[call.node].stopped_services
     return {
         "service": name,
         "name": name,
         "desc": text,
-        "state": "running",
-        "active-state": "active",
+        "state": "running" if runs else "dead",
+        "active-state": "active" if runs else "inactive",
         "unit-state": "enabled",
     }
 
 
 @handler("GET", "/nodes/{node}/services")
-def services(_call: Call) -> Any:
-    return [_state(name, text) for name, text in _SERVICES]
+def services(call: Call) -> Any:
+    return [_state(call, name, text) for name, text in _SERVICES]
+
+
+@handler("GET", "/nodes/{node}/services/{service}")
+def index(_call: Call) -> Any:
+    return [{"subdir": name} for name in ("state", "start", "stop", "restart", "reload")]
 
 
 @handler("GET", "/nodes/{node}/services/{service}/state")
@@ -51,7 +62,34 @@ def service(call: Call) -> Any:
     text = dict(_SERVICES).get(name)
     if text is None:
         raise Refused(500, f"Unit {name}.service could not be found.")
-    return _state(name, text)
+    return _state(call, name, text)
+
+
+def _command(verb: str) -> None:
+    def run(call: Call) -> str:
+        name = call.params["service"]
+
+        async def work(task: Task) -> None:
+            await task.sleep(1)
+            if name not in dict(_SERVICES):
+                raise TaskFailed(f"command 'systemctl {verb} {name}' failed: exit code 5")
+            if verb == "stop" and name in _ESSENTIAL:
+                raise TaskFailed(f"invalid service cmd '{name} stop': refusing to stop essential service!")
+            stopped = call.world.nodes[call.node].stopped_services
+            if verb == "stop":
+                stopped.add(name)
+            elif verb == "reload" and name in stopped:
+                raise TaskFailed(f"command 'systemctl reload {name}' failed: exit code 1")
+            else:
+                stopped.discard(name)
+
+        return call.start_task(f"srv{verb}", name, work)
+
+    handler("POST", f"/nodes/{{node}}/services/{{service}}/{verb}")(run)
+
+
+for _verb in ("start", "stop", "restart", "reload"):
+    _command(_verb)
 
 
 @handler("GET", "/nodes/{node}/apt/versions")

@@ -1,5 +1,8 @@
 """`/nodes`: the hosts, what they are and how they do."""
 
+import datetime
+import re
+import zoneinfo
 from typing import Any
 
 from app.lab import clock
@@ -88,6 +91,24 @@ def command(call: Call) -> Any:
         node.online, node.reachable = 0, False
 
 
+@handler("POST", "/nodes/{node}/wakeonlan")
+def wake(call: Call) -> Any:
+    """The local node wakes another by its `wakeonlan` address, which is the answer."""
+    world, name = call.world, call.params["node"]
+    if name in ("localhost", world.local_node):
+        raise Refused(500, f"'{name}' is local node, cannot wake my self!")
+    if name not in world.nodes:
+        raise Refused(500, f"no such cluster node '{name}'")
+    node = world.nodes[name]
+    options = str(node.options.get("wakeonlan", "")).split(",")
+    address = next((part.removeprefix("mac=") for part in options if part and not re.match(r"b\S+=", part)), None)
+    if address is None:
+        raise Refused(500, f"No wake on LAN MAC address defined for '{name}'!")
+    if not node.online:
+        node.online, node.reachable, node.booted_at = 1, True, clock.now(world)
+    return address
+
+
 @handler("GET", "/nodes/{node}/version")
 def version(_call: Call) -> Any:
     return VERSION
@@ -96,7 +117,16 @@ def version(_call: Call) -> Any:
 @handler("GET", "/nodes/{node}/time")
 def time(call: Call) -> Any:
     now = int(clock.wall(call.world, call.node))
-    return {"timezone": "UTC", "time": now, "localtime": now}
+    zone = call.world.nodes[call.node].timezone
+    offset = datetime.datetime.fromtimestamp(now, zoneinfo.ZoneInfo(zone)).utcoffset() or datetime.timedelta()
+    return {"timezone": zone, "time": now, "localtime": now + int(offset.total_seconds())}
+
+
+@handler("PUT", "/nodes/{node}/time")
+def set_timezone(call: Call) -> Any:
+    if call.params["timezone"] not in zoneinfo.available_timezones():
+        raise Refused.parameters({"timezone": "No such timezone"})
+    call.world.nodes[call.node].timezone = call.params["timezone"]
 
 
 @handler("GET", "/nodes/{node}/rrddata")
