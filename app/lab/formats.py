@@ -79,6 +79,13 @@ def _user_id(value: str) -> None:
         raise BadFormat(f"value '{value}' does not look like a valid user name")
 
 
+def _pool_id(value: str) -> None:
+    if len(value.rstrip("/").split("/")) > 3:
+        raise BadFormat(f"pool name '{value}' nested too deeply (max levels = 3)")
+    if not re.match(r"^[A-Za-z0-9.\-_]+(?:/[A-Za-z0-9.\-_]+){0,2}$", value):
+        raise BadFormat(f"pool name '{value}' contains invalid characters")
+
+
 def _privilege(value: str) -> None:
     if value not in ALL:
         raise BadFormat(f"invalid privilege '{value}'")
@@ -296,9 +303,7 @@ CHECKS: dict[str, Check] = {
     "pve-lxc-dev-string": _device_path,
     "pve-lxc-mp-string": _mount_path,
     "pve-node": _matches(r"^([a-zA-Z0-9]([a-zA-Z0-9\-]*[a-zA-Z0-9])?)$", "value does not look like a valid node name"),
-    "pve-poolid": _matches(
-        r"^[A-Za-z0-9.\-_]+(?:/[A-Za-z0-9.\-_]+){0,2}$", "pool name '{}' contains invalid characters"
-    ),
+    "pve-poolid": _pool_id,
     "pve-priv": _privilege,
     "pve-qm-bootdev": _boot_device,
     "pve-realm": _matches(r"^[A-Za-z][A-Za-z0-9.\-_]+$", "value does not look like a valid realm"),

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pytest
+
 from tests.lab.process import Session
 
 
@@ -26,3 +28,17 @@ def test_a_pool_names_the_first_of_what_it_contains(root: Session) -> None:
         root.ok("POST", "/pools", poolid=poolid)
     refused = root.refused("DELETE", "/pools", poolid="a")
     assert refused == (500, "delete pool failed: pool 'a' is not empty (contains pool 'a/b')")
+
+
+@pytest.mark.parametrize(
+    ("poolid", "text"),
+    [
+        ("a/b/c/d", "pool name 'a/b/c/d' nested too deeply (max levels = 3)"),
+        ("a/b/", "pool name 'a/b/' contains invalid characters"),
+        ("/a", "pool name '/a' contains invalid characters"),
+        ("a b", "pool name 'a b' contains invalid characters"),
+    ],
+)
+def test_pools_nest_three_deep(root: Session, poolid: str, text: str) -> None:
+    answer = root.call("POST", "/pools", poolid=poolid)
+    assert answer.json()["errors"] == {"poolid": f"invalid format - {text}\n"}
