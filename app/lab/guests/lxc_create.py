@@ -5,7 +5,7 @@ from typing import Any
 
 from app.lab import locks
 from app.lab.call import Call, Refused, TaskFailed, handler
-from app.lab.guests import creation, disks, drives, lookup, lxc_options, power, properties, restore, rights
+from app.lab.guests import creation, disks, drives, keys, lookup, lxc_options, power, properties, restore, rights
 from app.lab.state import Guest
 from app.lab.storage import access, volumes
 from app.lab.storage.words import words
@@ -20,7 +20,6 @@ _NOT_CONFIG = frozenset(
     )
 )
 _DEFAULT_ROOTFS_GIB = 4
-_KEY_LINE = re.compile(r"^(?:.*\s)?(?:ssh-\S+|ecdsa-\S+|sk-\S+)\s+[A-Za-z0-9+/=]+(?:\s.*)?$")
 _UNPACKED = 450 << 20
 
 
@@ -32,7 +31,7 @@ def create(call: Call) -> Any:
     existing = lookup.find(call.world, "lxc", call.node, vmid)
     replaces = bool(existing and restoring and params.get("force"))
     _require_id(call, vmid, existing, replaces=replaces)
-    _require_keys(params.get("ssh-public-keys"))
+    keys.require(params.get("ssh-public-keys", ""))
     pool = params.get("pool")
     rights.require_pool(call, pool)
     if not rights.may_take_id(call, vmid, pool) and not (replaces and call.has(f"/vms/{vmid}", "VM.Backup")):
@@ -65,13 +64,6 @@ def _require_id(call: Call, vmid: int, existing: Guest | None, *, replaces: bool
         raise Refused(500, f"can't overwrite running container {vmid}")
     if existing and existing.config.get("protection"):
         raise Refused(500, f"unable to restore CT {vmid} - protection mode enabled")
-
-
-def _require_keys(keys: str | None) -> None:
-    """Each line must look like an OpenSSH public key."""
-    for line in (keys or "").splitlines():
-        if line.strip() and not _KEY_LINE.match(line.strip()):
-            raise Refused(500, "SSH public key validation error")
 
 
 def _require_privileges(

@@ -6,14 +6,13 @@ import uuid
 from typing import Any
 
 from app.lab.call import Refused
-from app.lab.guests import drives, options, properties
+from app.lab.guests import drives, keys, options, properties
 
 Values = dict[str, str | int]
 
 _QEMU_VERSION = "10.1"
 MOST_CPU_UNITS = 10_000
 """What cgroups of version 2 can weigh."""
-_KEY_LINE = re.compile(r"^(?:[^\s]+\s+)?(?:ssh-(?:rsa|dss|ed25519)|ecdsa-sha2-\S+|sk-\S+)\s+(\S+)(?:\s.*)?$")
 
 
 def with_cdrom(given: Values) -> Values:
@@ -40,19 +39,6 @@ def _is_cloudinit(value: str | int) -> bool:
     return drives.is_cloudinit(properties.parse_drive(str(value)))
 
 
-def _plausible_key(body: str) -> bool:
-    """ssh-keygen reads the key: base64 of a name and its parts, so never very short."""
-    return re.fullmatch(r"[A-Za-z0-9+/]+={0,2}", body) is not None and len(body) >= 68
-
-
-def require_keys(encoded: str) -> None:
-    """Every line of the (URL-encoded) keys is an OpenSSH public key."""
-    for line in urllib.parse.unquote(encoded).splitlines():
-        match = _KEY_LINE.match(line.strip())
-        if line.strip() and not line.startswith("#") and (match is None or not _plausible_key(match[1])):
-            raise Refused(500, "SSH public key validation error")
-
-
 def pinned(system: str | int | None, machine: str | int | None) -> str | None:
     """The machine that PVE pins for Windows, which would notice another one; None where nothing is to be pinned."""
     parts = properties.parse(str(machine or ""), "type")
@@ -67,7 +53,7 @@ def stored(key: str, value: Any, mac_prefix: str = "BC:24:11") -> str | int:
     if options.family(key) == "net" and key != "net":
         return properties.with_mac(str(value), mac_prefix)
     if key == "sshkeys":
-        require_keys(str(value))
+        keys.require(urllib.parse.unquote(str(value)))
     if key == "tags":
         return ";".join(dict.fromkeys(re.split(r"[,; ]+", str(value)))) or " "
     if key == "cpuunits":

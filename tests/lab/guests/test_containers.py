@@ -1,5 +1,7 @@
 """Containers over HTTP: made, changed, started, copied, destroyed; and what half-done work leaves behind."""
 
+import pytest
+
 from tests.lab.guests.api import TEMPLATE, Api
 
 
@@ -124,3 +126,12 @@ def test_a_container_moves_with_its_volumes(root: Api) -> None:
     assert root.volumes() == set()
     assert [row["volid"] for row in root.get("/nodes/n2/storage/local-lvm/content")] == ["local-lvm:vm-200-disk-0"]
     assert root.get("/nodes/n2/lxc/200/config")["hostname"] == "CT200"
+
+
+@pytest.mark.parametrize(
+    "body", ["", "rubbish", "ssh-ed25519", "ssh-ed25519 AAAA me@here", "AAAAC3NzaC1lZDI1NTE5" + 50 * "A"]
+)
+def test_keys_that_ssh_would_not_read_are_refused(root: Api, body: str) -> None:
+    keys = {"ssh-public-keys": f"# mine\n{body}"}
+    answer = root.ask("POST", "/nodes/n1/lxc", vmid=200, ostemplate=TEMPLATE, rootfs="local-lvm:1", **keys)
+    assert answer.reason == ("SSH public key validation error" if body else "OK")
