@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+import subprocess
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -61,16 +61,16 @@ class Player:
         `login` are the modules' variables of the environment, instead of root's password. No task may fail but
         those that say `ignore_errors`.
         """
-        done = self.ansible.run(
+        done = self.run(
             "ansible-playbook",
             *("--inventory", "localhost,", "--connection", "local"),
             *("--extra-vars", json.dumps({"folder": str(self.folder), **variables})),
             *(_PLAYBOOKS / f"{name}.yml" for name in names),
-            variables=self._environment(login or {"PROXMOX_USER": "root@pam", "PROXMOX_PASSWORD": self.lab.password}),
-            seconds=_PLAY_SECONDS,
+            login=login,
         )
-        plays = [_outcomes(play) for book in _documents(done.stdout) for play in book["plays"]]
-        assert plays, f"{done.returncode}: {done.stdout}{done.stderr}"
+        documents = _documents(done.stdout)
+        assert documents, f"{done.returncode}: {done.stdout}{done.stderr}"
+        plays = [_outcomes(play) for play in documents[-1]["plays"]]
         assert done.returncode == 0, "\n".join(
             f"{outcome.name}: {outcome.result.get('msg')} {outcome.result.get('exception', '')}"
             for play in plays
@@ -79,6 +79,13 @@ class Player:
         )
         assert len(plays) == len(names)
         return plays
+
+    def run(
+        self, program: str, *arguments: str | Path, login: dict[str, str] | None = None
+    ) -> subprocess.CompletedProcess[str]:
+        """Run any of Ansible's programs with the same settings, whatever its exit status."""
+        root = {"PROXMOX_USER": "root@pam", "PROXMOX_PASSWORD": self.lab.password}
+        return self.ansible.run(program, *arguments, variables=self._environment(login or root), seconds=_PLAY_SECONDS)
 
     def _environment(self, login: dict[str, str]) -> dict[str, str]:
         settings = self.folder / "ansible.cfg"
@@ -100,13 +107,14 @@ class Player:
         }
 
 
-def _documents(text: str) -> Iterator[dict[str, Any]]:
-    """The callback writes one JSON object for each playbook, one after the other."""
-    decoder, start = json.JSONDecoder(), text.find("{")
+def _documents(text: str) -> list[dict[str, Any]]:
+    """The callback writes one JSON object after each playbook, and the last tells of all."""
+    documents, decoder, start = [], json.JSONDecoder(), text.find("{")
     while start >= 0:
         document, end = decoder.raw_decode(text, start)
-        yield document
+        documents.append(document)
         start = text.find("{", end)
+    return documents
 
 
 def _outcomes(play: dict[str, Any]) -> Play:
