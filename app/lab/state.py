@@ -223,6 +223,8 @@ class World:
     """What waits for the websocket of a console, or has it, by port (`app.lab.consoles.proxies.Proxy`)."""
     displays: dict[int, Any] = field(default_factory=dict, metadata={"live": True})
     """What VMs show, by their ids (`app.lab.consoles.displays.Display`)."""
+    insides: dict[int, Any] = field(default_factory=dict, metadata={"live": True})
+    """What guest agents did inside their VMs, by the VMs' ids (`app.lab.guests.inside.Inside`)."""
     sleepers: set[Any] = field(default_factory=set, metadata={"live": True})
     locks: dict[str, asyncio.Lock] = field(default_factory=dict, metadata={"live": True})
     rights: dict[str, Any] = field(default_factory=dict, metadata={"live": True})

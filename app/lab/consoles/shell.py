@@ -41,6 +41,14 @@ class Shell:
             shown.append(self._key(char))
         return "".join(shown)
 
+    def output(self, words: list[str]) -> str | None:
+        """What a program writes when it runs without a terminal, its lines ended by LF; None: there is no such one."""
+        known = _COMMANDS.get(words[0])
+        if known is None:
+            return None
+        said = known(self, words[1:])
+        return "" if said is None else f"{said}\n"
+
     def _key(self, char: str) -> str:
         if self._escape or char == "\x1b":
             return self._escaped(char)

@@ -3,12 +3,13 @@
 A guest of the lab has an agent only where its seed or the control port says so (`guest.agent`).
 """
 
-import time
+import contextlib
+from collections.abc import Iterator
 from typing import Any
 
 from app.lab import clock
 from app.lab.call import Call, Refused, handler
-from app.lab.guests import addresses, figures, lookup, properties
+from app.lab.guests import addresses, figures, inside, lookup, properties
 from app.lab.state import Guest
 from app.lab.storage.words import words
 
@@ -113,28 +114,42 @@ def run_named(call: Call) -> Any:
 
 @handler("POST", "/nodes/{node}/qemu/{vmid}/agent/exec")
 def execute(call: Call) -> Any:
-    reachable(call)
-    return {"pid": 1000 + int(time.monotonic() * 1000) % 30_000}
+    guest = reachable(call)
+    words = call.params["command"]
+    with _failing():
+        return {"pid": inside.of_guest(call.world, guest).execute(words, call.params.get("input-data", ""))}
 
 
 @handler("GET", "/nodes/{node}/qemu/{vmid}/agent/exec-status")
 def execution(call: Call) -> Any:
-    reachable(call)
-    return {"exited": 1, "exitcode": 0, "out-data": ""}
+    guest = reachable(call)
+    with _failing():
+        ended = inside.of_guest(call.world, guest).result(call.params["pid"])
+    written = {"out-data": ended.output, "err-data": ended.errors}
+    return {"exited": 1, "exitcode": ended.code} | {name: text for name, text in written.items() if text}
 
 
 @handler("GET", "/nodes/{node}/qemu/{vmid}/agent/file-read")
 def read_file(call: Call) -> Any:
     guest = reachable(call)
-    known = {"/etc/hostname": f"{figures.name(guest)}\n"}
-    if call.params["file"] not in known:
-        raise Refused(500, f"Agent error: failed to open file '{call.params['file']}': No such file or directory")
-    return {"content": known[call.params["file"]]}
+    with _failing():
+        return {"content": inside.of_guest(call.world, guest).read(call.params["file"])}
 
 
 @handler("POST", "/nodes/{node}/qemu/{vmid}/agent/file-write")
 def write_file(call: Call) -> Any:
-    reachable(call)
+    guest = reachable(call)
+    vm, encoded = inside.of_guest(call.world, guest), not call.params.get("encode", 1)
+    with _failing():
+        vm.write(call.params["file"], call.params["content"], encoded=encoded)
+
+
+@contextlib.contextmanager
+def _failing() -> Iterator[None]:
+    try:
+        yield
+    except inside.AgentFailed as failure:
+        raise Refused(500, f"Agent error: {failure}") from None
 
 
 @handler("POST", "/nodes/{node}/qemu/{vmid}/agent/set-user-password")
