@@ -75,6 +75,14 @@ async def _doze(world: World, sleeper: Sleeper) -> None:
     sleeper.left -= (time.monotonic() - began) / scale
 
 
+async def pause(world: World, seconds: float) -> None:
+    """Wait for real seconds, whatever the scale; for the lab's own while its time stands."""
+    if stands(world):
+        await sleep(world, seconds)
+    else:
+        await asyncio.sleep(seconds)
+
+
 async def within(world: World, seconds: float, least: float, work: Awaitable[Any]) -> None:
     """Wait for something, at most so many PVE seconds, and at least `least` real ones while the time runs.
 

@@ -1,6 +1,5 @@
 """Guests started, stopped, shut down, rebooted, paused and woken: `status/...` of both kinds."""
 
-import asyncio
 from typing import Any
 
 from app.lab import clock, locks, tasks
@@ -68,7 +67,7 @@ async def start(
         if guest.status == "running":
             raise TaskFailed(f"{lookup.NAMES[kind]} {vmid} already running")
         _require_disks(world, guest)
-        await asyncio.sleep(pause)
+        await clock.pause(world, pause)
         await task.sleep(2)
         switch_on(world, guest)
 
@@ -82,11 +81,15 @@ def start_later(call: Call, kind: str, vmid: int) -> None:
     call.start_task("qmstart" if kind == "qemu" else "vzstart", str(vmid), work)
 
 
-async def stop(world: World, task: Task, kind: str, node: str, vmid: int, *, seconds: float = 1.0) -> None:
-    """Stop a guest within a task; a stopped VM is no error."""
+async def stop(
+    world: World, task: Task, kind: str, node: str, vmid: int, *, seconds: float = 1.0, skiplock: bool = False
+) -> None:
+    """Stop a guest within a task; a stopped VM is no error, whatever its lock."""
     async with locks.guest(world, kind, vmid):
         guest = lookup.in_task(world, kind, node, vmid) if kind == "lxc" else _not_in_task(world, kind, node, vmid)
         if guest.status == "running":
+            if kind == "qemu" and not skiplock:
+                lookup.unlocked_in_task(guest)
             await task.sleep(seconds)
             switch_off(world, guest)
 
@@ -101,12 +104,20 @@ def _require_running(call: Call, kind: str) -> None:
         raise Refused(500, f"{lookup.NAMES[kind]} {vmid} not running")
 
 
+def _require_root_options(call: Call, *options: str) -> None:
+    for option in options:
+        if call.params.get(option) and not call.who.is_root:
+            raise Refused.parameters({option: "Only root may use this option."})
+
+
 @handler("POST", "/nodes/{node}/qemu/{vmid}/status/start")
 def start_vm(call: Call) -> Any:
+    _require_root_options(call, "stateuri")
     skip, vmid = lookup.require_root_skiplock(call), call.params["vmid"]
-    for option in ("stateuri", "migratedfrom", "migration_type", "migration_network", "targetstorage"):
-        if option in call.params and not call.who.is_root:
-            raise Refused.parameters({option: "Only root may use this option."})
+    _require_root_options(call, "migratedfrom", "migration_type", "migration_network", "targetstorage")
+    _require_root_options(call, "force-cpu", "with-conntrack-state", "nets-host-mtu")
+    if call.params.get("targetstorage") and not call.params.get("migratedfrom"):
+        raise Refused.parameters({"targetstorage": "targetstorage can only by used with migratedfrom."})
 
     async def work(task: Task) -> None:
         await start(call.world, task, "qemu", call.node, vmid, skiplock=skip)
@@ -130,11 +141,11 @@ def start_ct(call: Call) -> Any:
 
 @handler("POST", "/nodes/{node}/qemu/{vmid}/status/stop")
 def stop_vm(call: Call) -> Any:
-    lookup.require_root_skiplock(call)
-    vmid = call.params["vmid"]
+    skip, vmid = lookup.require_root_skiplock(call), call.params["vmid"]
+    _require_root_options(call, "keepActive", "migratedfrom")
 
     async def work(task: Task) -> None:
-        await stop(call.world, task, "qemu", call.node, vmid)
+        await stop(call.world, task, "qemu", call.node, vmid, skiplock=skip)
 
     return call.start_task("qmstop", str(vmid), work)
 
@@ -156,12 +167,22 @@ def stop_ct(call: Call) -> Any:
 async def shut_down(call: Call, task: Task, kind: str, vmid: int) -> None:
     """Ask the guest to go; one that does not obey fails the task after the timeout, or is stopped with forceStop."""
     guest = lookup.find(call.world, kind, call.node, vmid)
-    if guest and guest.status == "running" and (guest.deaf or guest.paused):
+    skip = bool(call.params.get("skiplock"))
+    if guest and guest.status == "running" and not skip and (kind == "qemu" or not call.path.endswith("reboot")):
+        lookup.unlocked_in_task(guest)
+    if guest and guest.status == "running" and guest.deaf and not guest.paused:
         await task.sleep(float(call.params.get("timeout", 60)))
         if not call.params.get("forceStop"):
             raise TaskFailed("VM quit/powerdown failed - got timeout" if kind == "qemu" else "container did not stop")
         task.log("VM quit/powerdown failed - terminating now with SIGTERM")
-    await stop(call.world, task, kind, call.node, vmid, seconds=_SHUTDOWN_SECONDS)
+    await stop(call.world, task, kind, call.node, vmid, seconds=_SHUTDOWN_SECONDS, skiplock=skip)
+
+
+def _require_awake(call: Call) -> None:
+    """A paused VM would obey a shutdown only when it is woken, at a time when nobody wants it any more."""
+    guest = lookup.find(call.world, "qemu", call.node, call.params["vmid"])
+    if guest and guest.paused and not call.params.get("forceStop"):
+        raise Refused(500, "VM is paused - cannot shutdown")
 
 
 def _shutdown(kind: str, task_type: str) -> None:
@@ -170,6 +191,8 @@ def _shutdown(kind: str, task_type: str) -> None:
             _require_running(call, kind)
         else:
             lookup.require_root_skiplock(call)
+            _require_root_options(call, "keepActive")
+            _require_awake(call)
         vmid = call.params["vmid"]
 
         async def work(task: Task) -> None:
@@ -194,6 +217,8 @@ def _reboot(kind: str, task_type: str) -> None:
     def reboot(call: Call) -> Any:
         vmid = call.params["vmid"]
         guest = lookup.find(call.world, kind, call.node, vmid)
+        if kind == "qemu":
+            _require_awake(call)
         if guest is None and kind == "qemu":
             raise Refused(500, lookup.missing_vm(call.node, vmid))
         if guest is None or guest.status != "running":
@@ -211,44 +236,68 @@ def _reboot(kind: str, task_type: str) -> None:
     handler("POST", f"/nodes/{{node}}/{kind}/{{vmid}}/status/reboot")(reboot)
 
 
-def _pausing(kind: str, action: str, task_type: str, paused: bool | None) -> None:
-    """suspend, resume and reset: only for running guests; done twice is no error."""
+def _pausing(action: str, task_type: str, paused: bool | None) -> None:
+    """suspend, resume and reset of VMs: only where they run; done twice is no error."""
 
     def act(call: Call) -> Any:
-        if kind == "qemu":
-            lookup.require_root_skiplock(call)
-        guest = lookup.find(call.world, kind, call.node, call.params["vmid"])
+        skip = lookup.require_root_skiplock(call)
+        _require_root_options(call, "nocheck")
+        guest = lookup.find(call.world, "qemu", call.node, call.params["vmid"])
         asleep = guest is not None and guest.config.get("lock") == "suspended"
         if not (action == "resume" and asleep):
-            _require_running(call, kind)
+            _require_running(call, "qemu")
         if action == "suspend" and call.params.get("todisk"):
             return _to_disk(call)
 
         async def work(task: Task) -> None:
-            found = lookup.in_task(call.world, kind, call.node, call.params["vmid"])
+            found = lookup.in_task(call.world, "qemu", call.node, call.params["vmid"])
             if asleep:
                 await task.sleep(2)
                 switch_on(call.world, found)
-            elif paused is not None:
+                return
+            if not skip and (action == "reset" or found.config.get("lock") != "backup"):
+                lookup.unlocked_in_task(found)
+            if paused is not None:
                 found.paused = paused
 
         return call.start_task(task_type, str(call.params["vmid"]), work)
 
-    handler("POST", f"/nodes/{{node}}/{kind}/{{vmid}}/status/{action}")(act)
+    handler("POST", f"/nodes/{{node}}/qemu/{{vmid}}/status/{action}")(act)
+
+
+def _checkpoint(action: str, options: str, *, running: bool) -> None:
+    """suspend and resume of containers, which need a program that PVE does not bring: the task fails."""
+
+    def act(call: Call) -> Any:
+        vmid = call.params["vmid"]
+        guest = lookup.find(call.world, "lxc", call.node, vmid)
+        if (guest is not None and guest.status == "running") != running:
+            raise Refused(500, f"CT {vmid} {'not' if running else 'already'} running")
+
+        async def work(_task: Task) -> None:
+            if running:
+                lookup.unlocked_in_task(lookup.in_task(call.world, "lxc", call.node, vmid))
+            raise TaskFailed(f"command 'lxc-checkpoint -n {vmid} {options}' failed: exit code 1")
+
+        return call.start_task(f"vz{action}", str(vmid), work)
+
+    handler("POST", f"/nodes/{{node}}/lxc/{{vmid}}/status/{action}")(act)
 
 
 def _to_disk(call: Call) -> str:
     """Suspend a VM to disk: it stops, its memory lies on a storage, its lock says so."""
     vmid = call.params["vmid"]
+    call.require(f"/vms/{vmid}", "VM.Config.Disk")
+    found = lookup.guest_of(call, "qemu")
+    storage = call.params.get("statestorage") or pending.state_storage(call.world, found)
+    call.require(f"/storage/{storage}", "Datastore.AllocateSpace")
 
     async def work(task: Task) -> None:
         guest = lookup.in_task(call.world, "qemu", call.node, vmid)
         lookup.unlocked_in_task(guest)
         await task.sleep(2)
         day = clock.date(call.world)
-        volid = pending.save_memory(
-            call.world, guest, f"vm-{vmid}-state-suspend-{day}", call.params.get("statestorage")
-        )
+        volid = pending.save_memory(call.world, guest, f"vm-{vmid}-state-suspend-{day}", storage)
         switch_off(call.world, guest)
         guest.config |= {"lock": "suspended", "vmstate": volid}
 
@@ -258,8 +307,8 @@ def _to_disk(call: Call) -> str:
 for _kind, _types in (("qemu", ("qmshutdown", "qmreboot")), ("lxc", ("vzshutdown", "vzreboot"))):
     _shutdown(_kind, _types[0])
     _reboot(_kind, _types[1])
-_pausing("qemu", "suspend", "qmpause", True)
-_pausing("qemu", "resume", "qmresume", False)
-_pausing("qemu", "reset", "qmreset", None)
-_pausing("lxc", "suspend", "vzsuspend", True)
-_pausing("lxc", "resume", "vzresume", False)
+_pausing("suspend", "qmpause", True)
+_pausing("resume", "qmresume", False)
+_pausing("reset", "qmreset", None)
+_checkpoint("suspend", "-s -D /var/lib/vz/dump", running=True)
+_checkpoint("resume", "-r --foreground -D /var/lib/vz/dump", running=False)
