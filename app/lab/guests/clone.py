@@ -39,19 +39,32 @@ def _require_target(call: Call, source: Values, guest: Guest) -> str:
     target: str = call.params.get("target") or call.node
     if target == call.node:
         return target
-    if target not in call.world.nodes:
-        raise Refused(500, f"no such cluster node '{target}'")
     word = lookup.NAMES[guest.kind]
     for _key, volid in drives.volumes(guest.kind, source):
-        if not access.is_shared(access.storage_of(call.world, volid.partition(":")[0])):
+        name = call.params.get("storage") or volid.partition(":")[0]
+        if not access.is_shared(access.storage_of(call.world, name)):
             raise Refused(500, f"can't clone {word} to node '{target}' ({word} uses local storage)")
     return target
 
 
+def _require_reachable(call: Call, content: str | None) -> None:
+    """The node and the storage that are named for the clone are there, and fit each other."""
+    target, storage = call.params.get("target", call.node), call.params.get("storage")
+    if target not in (*call.world.nodes, "localhost"):
+        raise Refused(500, f"no such cluster node '{target}'")
+    if storage is None:
+        return
+    found = access.enabled(call.world, storage, call.node)
+    if content:
+        access.require_content(call.world, storage, content, f"storage '{storage}' does not support vm images")
+    if target not in (call.node, "localhost"):
+        access.enabled(call.world, storage, target)
+        if not access.is_shared(found):
+            raise Refused(500, f"can't clone to non-shared storage '{storage}'")
+
+
 def _require_storages(call: Call, guest: Guest, source: Values) -> None:
     wanted = call.params.get("storage")
-    if wanted is not None:
-        access.enabled(call.world, wanted, call.node)
     for key in drives.disk_keys(guest.kind, source):
         disk = drives.parse_disk(guest.kind, str(source[key]))
         volid = drives.volume_of(guest.kind, key, source[key])
@@ -76,11 +89,12 @@ def _require_linkable(call: Call, guest: Guest, source: Values) -> None:
 @handler("POST", "/nodes/{node}/qemu/{vmid}/clone")
 def clone_vm(call: Call) -> Any:
     vmid, newid = call.params["vmid"], call.params["newid"]
-    rights.require_pool(call, call.params.get("pool"))
-    creation.require_quorum(call)
     guest = lookup.find(call.world, "qemu", call.node, vmid)
     if guest is None:
         raise Refused(500, lookup.missing_vm(call.node, vmid))
+    rights.require_pool(call, call.params.get("pool"))
+    _require_reachable(call, "images")
+    creation.require_quorum(call)
     lookup.require_unlocked(guest)
     source, full = _source(call, guest), _is_full(call, guest)
     for option in ("storage", "format"):
@@ -114,17 +128,19 @@ def clone_vm(call: Call) -> Any:
 def clone_ct(call: Call) -> Any:
     vmid, newid = call.params["vmid"], call.params["newid"]
     rights.require_pool(call, call.params.get("pool"))
+    _require_reachable(call, None)
     creation.require_quorum(call)
     guest = lookup.guest_of(call, "lxc")
+    lookup.require_unlocked(guest)
     if text := lookup.taken(call.world, newid):
         raise Refused(500, text)
-    lookup.require_unlocked(guest)
-    source, full = _source(call, guest), _is_full(call, guest)
+    full = _is_full(call, guest)
     if call.params.get("storage") is not None and not full:
         raise Refused(500, "parameter 'storage' not allowed for linked clones")
+    source = _source(call, guest)
+    _require_storages(call, guest, source)
     if full and guest.status == "running" and call.params.get("snapname") is None:
         raise Refused(500, "Full clone of a running container is only possible from a snapshot")
-    _require_storages(call, guest, source)
     if not full:
         _require_linkable(call, guest, source)
     rights.require_bridges(call, "lxc", source)

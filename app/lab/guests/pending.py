@@ -53,12 +53,16 @@ def memory_mib(guest: Guest) -> int:
 
 def save_memory(world: World, guest: Guest, name: str, storage_id: str | None = None) -> str:
     """Write the memory of a running VM to a storage, as a volume of twice its memory and 500 MiB; the volume's id."""
-    wanted = storage_id or guest.config.get("vmstatestorage") or _first_image_storage(world, guest)
-    storage = access.in_task(world, str(wanted), guest.node)
+    storage = access.in_task(world, storage_id or state_storage(world, guest), guest.node)
     suffix = ".raw" if storage.type in names.FILE_TYPES else ""
     size = (2 * memory_mib(guest) + 500) * _MIB
     volname = names.image_name(storage.type, guest.vmid, name + suffix)
     return volumes.make(world, guest.node, storage, volname, size, used=memory_mib(guest) * _MIB).volid
+
+
+def state_storage(world: World, guest: Guest) -> str:
+    """Where the memory of a VM goes unless somebody says otherwise."""
+    return str(guest.config.get("vmstatestorage") or _first_image_storage(world, guest))
 
 
 def _first_image_storage(world: World, guest: Guest) -> str:

@@ -4,7 +4,7 @@ from typing import Any
 
 from app.lab import locks
 from app.lab.call import Call, Refused, TaskFailed, handler
-from app.lab.guests import config, disks, drives, lookup, lxc_options, rights, sizes
+from app.lab.guests import config, disks, drives, lookup, lxc_options, properties, rights, sizes
 from app.lab.state import Guest
 from app.lab.storage import access, volumes
 from app.lab.tasks import Task
@@ -26,6 +26,15 @@ async def _grow(call: Call, task: Task, guest: Guest, key: str, size: int) -> No
         volume.size = size
     disk = drives.parse_disk(guest.kind, str(guest.config[key]))
     guest.config[key] = drives.render_disk(guest.kind, disk | {"size": sizes.written(size)})
+
+
+def _require_disk(guest: Guest, key: str) -> None:
+    """A VM's drive that can grow. Raises TaskFailed."""
+    drive = properties.parse_drive(str(guest.config[key]))
+    if drives.volume_of("qemu", key, guest.config[key]) is None:
+        raise TaskFailed(f"unable to parse volume ID '{drive.get('file', '')}'")
+    if properties.is_cdrom(drive):
+        raise TaskFailed("you can't resize a cdrom")
 
 
 def _size(call: Call, guest: Guest, key: str) -> int:
@@ -50,6 +59,7 @@ def resize_vm(call: Call) -> Any:
                 lookup.unlocked_in_task(found)
             if key not in found.config:
                 raise TaskFailed(f"disk '{key}' does not exist")
+            _require_disk(found, key)
             _space_in_task(call, found, key)
             size = _size(call, found, key)
             wanted = target_size(size, asked)
