@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from aiohttp import BodyPartReader, web
+from aiohttp.http_exceptions import HttpProcessingError
 
 MOST_BYTES = 512 * 1024
 PATIENCE = 5.0
@@ -178,7 +179,7 @@ async def read_multipart(request: web.BaseRequest, query: Params) -> tuple[Param
                 file = await _swallow(part, str({**found, **query}.get("checksum-algorithm", "")))
             elif part.name is not None:
                 found[part.name] = await _field(part)
-    except (ValueError, AssertionError) as error:
+    except (ValueError, AssertionError, HttpProcessingError) as error:
         raise Unreadable(500, f"unable to parse multipart body: {error}", newline=True) from None
     return found, file
 

@@ -47,6 +47,10 @@ _UPLOAD = re.compile(r"/nodes/[^/]+/storage/[^/]+/upload")
 _KEEP_ALIVE_SECONDS = 5.0
 _REQUESTS_PER_CONNECTION = 100
 _MOST_HEADERS = 64
+_LINGER_SECONDS = 1.0
+"""For which the rest of a refused body is read, so that its sender gets to see the refusal."""
+_CONTROLS = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
+_LONGEST_REASON = 8000
 _RESET = struct.pack("ii", 1, 0)
 """SO_LINGER: whatever is not sent is thrown away, and the other side gets a reset."""
 
@@ -100,6 +104,7 @@ class Door(web.Server):
             request_factory=any_size,
             keepalive_timeout=_KEEP_ALIVE_SECONDS,
             max_headers=_MOST_HEADERS,
+            lingering_time=_LINGER_SECONDS,
             # A body is taken as it comes, so that a small one can not become a large one.
             auto_decompress=False,
             access_log=None,
@@ -328,7 +333,8 @@ def _plain(status: int, reason: str, body: str) -> web.Response:
 
 
 def _one_line(text: str) -> str:
-    return text.split("\n", 1)[0].replace("\r", " ")
+    """What fits a status line: the first line, without control characters, and not without end."""
+    return _CONTROLS.sub(" ", text.split("\n", 1)[0])[:_LONGEST_REASON]
 
 
 def _success(formatter: str, result: Any) -> web.Response:
