@@ -12,6 +12,7 @@ command -v cc >/dev/null 2>&1 || want gcc
 command -v curl >/dev/null 2>&1 || want curl
 command -v nginx >/dev/null 2>&1 || [ -x /usr/sbin/nginx ] || want nginx
 command -v redis-server >/dev/null 2>&1 || want redis-server
+command -v chromium >/dev/null 2>&1 || want chromium
 command -v initdb >/dev/null 2>&1 || ls /usr/lib/postgresql/*/bin/initdb >/dev/null 2>&1 || want postgresql
 
 [ -n "$missing" ] || exit 0
