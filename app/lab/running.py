@@ -74,10 +74,15 @@ class Lab:
             self._saving = asyncio.get_running_loop().create_task(self._save_soon())
 
     async def _save_soon(self) -> None:
-        while self._unsaved or self.world.running:
+        while self._unsaved or self._at_work():
             await asyncio.sleep(_SETTLE)
             self._unsaved = False
             await self._save()
+
+    def _at_work(self) -> bool:
+        """Whether tasks run that will change something: not those of consoles that are looked at, maybe for hours."""
+        looked_at = [proxy for proxy in self.world.consoles.values() if proxy.taken]
+        return len(self.world.running) > len(looked_at)
 
     async def _save(self) -> None:
         if self._keep:

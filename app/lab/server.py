@@ -132,6 +132,7 @@ class Door(web.Server):
         response.headers["Date"] = self._today()
         if isinstance(response, ConsoleSocket):
             await response.talk(request)
+            self._lab.changed()
         connection = request.protocol
         if response.status >= 400 or (isinstance(connection, Connection) and connection.used_up):
             response.force_close()
