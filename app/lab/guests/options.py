@@ -33,7 +33,7 @@ QEMU_AT_ONCE = (
 )
 LXC_AT_ONCE = frozenset(
     words(
-        "cores cpulimit cpuunits description hookscript hostname lock memory onboot protection rootfs startup "
+        "cores cpulimit cpuunits description hookscript hostname lock memory onboot protection startup "
         "swap tags template"
     )
 )

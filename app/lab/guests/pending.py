@@ -27,7 +27,7 @@ def carry_out(world: World, guest: Guest, changes: Mapping[str, str | int], dele
     for key, value in changes.items():
         guest.pending.pop(key, None)
         guest.pending_delete.pop(key, None)
-        if drives.is_disk(guest.kind, key):
+        if drives.is_disk(guest.kind, key) and key != "rootfs":
             disks.attach(world, guest, key, str(value))
         else:
             guest.config[key] = value
@@ -39,12 +39,23 @@ def _drop_boot_device(guest: Guest, key: str) -> None:
         guest.config["boot"] = drives.without_boot_device(str(guest.config["boot"]), key)
 
 
+def _is_there(world: World, guest: Guest, key: str, value: str | int) -> bool:
+    """Whether a value can be applied: the volume of a container's mount point may not have been made."""
+    if guest.kind != "lxc" or not drives.is_mount(key):
+        return True
+    volid = drives.volume_of("lxc", key, value)
+    return volid is None or volumes.find(world, guest.node, volid) is not None
+
+
 def apply(world: World, guest: Guest) -> None:
-    """Apply what waited for the next start."""
+    """Apply what waited for the next start; mount points without a volume go on waiting."""
     changes, delete = dict(guest.pending), dict(guest.pending_delete)
+    waiting = {key: value for key, value in changes.items() if not _is_there(world, guest, key, value)}
+    changes = {key: value for key, value in changes.items() if key not in waiting}
     guest.pending.clear()
     guest.pending_delete.clear()
     carry_out(world, guest, changes, delete)
+    guest.pending.update(waiting)
 
 
 def memory_mib(guest: Guest) -> int:

@@ -107,3 +107,65 @@ def test_a_change_that_fails_in_time_is_told_at_once(lab: LabProcess, machine: A
     change = {"scsi5": "local-lvm:1,format=qcow2", "background_delay": 10}
     found = lab.login().refused("POST", AT, **change)
     assert found == (500, "failed to update VM 100: unsupported format 'qcow2'")
+
+
+@pytest.mark.parametrize(
+    ("params", "wanted"),
+    [
+        ({"cores": 2, "delete": "cores"}, {"delete": "you can't use '-cores' and -delete cores' at the same time"}),
+        ({"cores": 2, "revert": "cores"}, {"revert": "you can't use '-cores' and '-revert cores' at the same time"}),
+        (
+            {"revert": "cores", "delete": "cores"},
+            {"delete": "you can't use '-delete cores' and '-revert cores' at the same time"},
+        ),
+        ({"mp1": "nope:1,mp=/x"}, "storage 'nope' does not exist"),
+        ({"mp1": "local:1,mp=/x"}, "storage 'local' does not allow content type 'rootdir' (Container)"),
+        (
+            {"mp1": "local-lvm:vm-200-disk-7,mp=/x"},
+            {"mp1": "unable to apply pending change mp1 : no such logical volume pve/vm-200-disk-7\n"},
+        ),
+        ({"protection": 1, "delete": "mp0"}, None),
+    ],
+)
+def test_changes_that_no_container_takes(root: Api, params: dict[str, Any], wanted: Any) -> None:
+    root.container(200, mp0="local-lvm:1,mp=/a")
+    answer = root.ask("PUT", "/nodes/n1/lxc/200/config", **params)
+    assert (answer.errors or answer.reason if answer.status != 200 else None) == wanted
+
+
+def test_protected_mount_points_stay_as_they_are(root: Api) -> None:
+    root.container(200, mp0="local-lvm:1,mp=/a", protection=1)
+    at = "/nodes/n1/lxc/200/config"
+    for params, verb in (({"mp0": "local-lvm:2,mp=/b"}, "update"), ({"delete": "mp0"}, "remove")):
+        answer = root.ask("PUT", at, **params)
+        assert answer.reason == f"can't {verb} CT 200 drive 'mp0' - protection mode enabled"
+
+
+def test_a_lock_is_seen_before_rights(root: Api) -> None:
+    root.container(200)
+    root.do("PUT", "/nodes/n1/lxc/200/config", lock="backup")
+    tenant = root.tenant("red")
+    root.do("PUT", "/pools/red", vms=200)
+    answer = tenant.ask("PUT", "/nodes/n1/lxc/200/config", hookscript="local:snippets/x")
+    assert answer.reason == "CT is locked (backup)"
+
+
+def test_an_unused_volume_that_a_snapshot_needs_is_only_forgotten(root: Api) -> None:
+    root.container(200, mp0="local-lvm:1,mp=/a")
+    root.task("POST", "/nodes/n1/lxc/200/snapshot", snapname="s1")
+    at = "/nodes/n1/lxc/200/config"
+    root.do("PUT", at, delete="mp0")
+    root.do("PUT", at, delete="unused0")
+    assert "unused0" not in root.get(at)
+    assert "local-lvm:vm-200-disk-1" in root.volumes()
+
+
+def test_a_mount_point_that_could_not_be_made_waits(root: Api) -> None:
+    root.container(200)
+    at = "/nodes/n1/lxc/200"
+    assert root.ask("PUT", f"{at}/config", mp1="local-lvm:vm-200-disk-7,mp=/x").status == 400
+    assert root.task("POST", f"{at}/status/start") == "OK"
+    [row] = [row for row in root.get(f"{at}/pending") if row["key"] == "mp1"]
+    assert row == {"key": "mp1", "pending": "local-lvm:vm-200-disk-7,mp=/x"}
+    root.do("PUT", f"{at}/config", revert="mp1")
+    assert not [row for row in root.get(f"{at}/pending") if row["key"] == "mp1"]
