@@ -180,3 +180,20 @@ def test_ports_run_out_at_a_hundred_consoles(lab: LabProcess, root: Session, vm:
     ports = {root.ok("POST", f"{vm}/vncproxy", websocket=1)["port"] for _ in range(100)}
     assert ports == {str(port) for port in range(5900, 6000)}
     assert root.refused("POST", f"{vm}/vncproxy") == (500, "unable to find free port (5900-5999)")
+
+
+def test_a_spice_client_gets_its_connection_file(lab: LabProcess, root: Session) -> None:
+    assert root.task("POST", "/nodes/n1/qemu", vmid=102, name="desk", vga="qxl") == "OK"
+    assert root.task("POST", "/nodes/n1/qemu/102/status/start") == "OK"
+    file = root.ok("POST", "/nodes/n1/qemu/102/spiceproxy", proxy="pve.example")
+    assert (file["type"], file["title"], file["proxy"]) == ("spice", "VM 102 - desk", "http://pve.example:3128")
+    assert "\n" not in file["ca"]
+    assert file["ca"].replace("\\n", "\n") == lab.ca_file.read_text()
+
+
+def test_a_state_that_still_holds_tickets_is_taken(lab: LabProcess, root: Session) -> None:
+    """Tickets were kept in the state before they were signed."""
+    before = lab.control("GET", "state")
+    assert not {"console_ports", "console_tickets", "consoles", "displays"} & set(before)
+    lab.control("PUT", "state", before | {"console_ports": {"5900": 1.5}, "console_tickets": {"PVEVNC:x": {"port": 1}}})
+    assert root.ok("GET", "/version")["version"]
