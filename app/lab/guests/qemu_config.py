@@ -146,7 +146,7 @@ class Change:
             elif key == "tags":
                 tags.require_change(call, vmid, str(guest.config.get("tags", "")), "")
             elif options.checked_by_value(key) and key in guest.config:
-                _require_device(call, vmid, key, str(guest.config[key]))
+                _require_device(call, vmid, key, str(guest.config[key]), "delete")
         for key, value in self.given.items():
             if drives.is_drive(key):
                 if key in guest.config:
@@ -157,7 +157,7 @@ class Change:
             elif options.checked_by_value(key):
                 for text in (guest.config.get(key), value):
                     if text is not None:
-                        _require_device(call, vmid, key, str(text))
+                        _require_device(call, vmid, key, str(text), "modify")
 
 
 def _is_cd(value: str | int) -> bool:
@@ -180,14 +180,19 @@ def _require_unprotected(guest: Guest, text: str) -> None:
 
 
 def _require_drive(call: Call, vmid: int, value: str) -> None:
-    rights.require_vm(call, vmid, None, "VM.Config.CDROM" if _is_cd(value) else "VM.Config.Disk")
+    if drives.is_cloudinit(properties.parse_drive(value)):
+        rights.require_vm(call, vmid, None, "VM.Config.Cloudinit", "VM.Config.CDROM")
+    else:
+        rights.require_vm(call, vmid, None, "VM.Config.CDROM" if _is_cd(value) else "VM.Config.Disk")
 
 
-def _require_device(call: Call, vmid: int, key: str, value: str) -> None:
+def _require_device(call: Call, vmid: int, key: str, value: str, verb: str) -> None:
+    """The right to a device; of real serial ports PVE says what is done to them."""
     try:
         rights.require_qemu_devices(call, vmid, None, {key: value})
     except Refused as refusal:
-        raise Refused(refusal.status, refusal.message.replace("only root can set", "only root can modify")) from None
+        text = refusal.message.replace("can set", f"can {verb}") if options.family(key) == "serial" else refusal.message
+        raise Refused(refusal.status, text) from None
 
 
 def _swap_media(guest: Guest, now: Values, later: Values) -> None:

@@ -169,3 +169,33 @@ def test_a_mount_point_that_could_not_be_made_waits(root: Api) -> None:
     assert row == {"key": "mp1", "pending": "local-lvm:vm-200-disk-7,mp=/x"}
     root.do("PUT", f"{at}/config", revert="mp1")
     assert not [row for row in root.get(f"{at}/pending") if row["key"] == "mp1"]
+
+
+@pytest.mark.parametrize(
+    ("params", "wanted"),
+    [
+        ({"serial1": "/dev/ttyS0"}, "only root can modify 'serial1' config for real devices"),
+        ({"serial0": "socket"}, "only root can modify 'serial0' config for real devices"),
+        ({"delete": "serial0"}, "only root can delete 'serial0' config for real devices"),
+        ({"usb0": "host=1234:5678"}, "only root can set 'usb0' config for real devices"),
+        ({"hostpci0": "01:00.0"}, "only root can set 'hostpci0' config for non-mapped devices"),
+        ({"delete": "usb1"}, "only root can set 'usb1' config for real devices"),
+        ({"ide0": "local-lvm:cloudinit"}, None),
+    ],
+)
+def test_devices_that_are_roots_alone(root: Api, params: dict[str, Any], wanted: str | None) -> None:
+    root.machine(100, serial0="/dev/ttyS0", usb1="host=1234:5678")
+    tenant = root.tenant("red")
+    root.do("PUT", "/pools/red", vms=100)
+    answer = tenant.ask("PUT", AT, **params)
+    assert (answer.reason if answer.status != 200 else None) == wanted
+
+
+def test_a_cloud_init_drive_needs_its_own_right(root: Api) -> None:
+    root.machine(100)
+    tenant = root.tenant("red")
+    root.do("PUT", "/pools/red", vms=100)
+    root.do("PUT", "/access/roles/Guest", privs="VM.Audit,VM.Config.Disk,VM.Config.CDROM")
+    answer = tenant.ask("PUT", AT, ide0="local-lvm:cloudinit")
+    assert answer.reason == "Permission check failed (/vms/100, VM.Config.Cloudinit)"
+    assert tenant.ask("PUT", AT, ide0="none,media=cdrom").status == 200
