@@ -26,9 +26,7 @@ def _options() -> argparse.ArgumentParser:
     parser.add_argument("--state", default="fresh", help="fresh, demo, or a saved file (default %(default)s)")
     parser.add_argument("--keep", type=Path, metavar="FILE", help="load this file if it is there, and save to it")
     parser.add_argument("--guests", type=int, default=0, metavar="N", help="add N guests to the start")
-    parser.add_argument(
-        "--nodes", type=_nodes, default=2, metavar="N", help="2 to 32 (default %(default)s)"
-    )
+    parser.add_argument("--nodes", type=_nodes, default=2, metavar="N", help="2 to 32 (default %(default)s)")
     parser.add_argument("--time-scale", type=float, default=1.0, metavar="X", help="PVE's own durations times X")
     parser.add_argument("--password", help="of root@pam (default: POOLHOUSE_LAB_PASSWORD, else a new one is printed)")
     parser.add_argument("--cert-dir", type=Path, metavar="DIR", help="where the certificate is kept")
