@@ -12,6 +12,7 @@ from pathlib import Path
 from aiohttp import web
 
 from app.lab import certificate, control, handlers, saving, seed
+from app.lab.numbers import number_of
 from app.lab.running import Lab
 from app.lab.server import Door, tls
 
@@ -34,9 +35,10 @@ def _options() -> argparse.ArgumentParser:
 
 
 def _nodes(text: str) -> int:
-    if not text.isdigit() or not seed.FEWEST <= int(text) <= seed.MOST:
+    number = number_of(text)
+    if number is None or not seed.FEWEST <= number <= seed.MOST:
         raise argparse.ArgumentTypeError(f"{text}: {seed.FEWEST} to {seed.MOST} nodes")
-    return int(text)
+    return number
 
 
 def _password(given: str | None) -> str:

@@ -10,6 +10,7 @@ from app.lab import tasks
 from app.lab.access.rights import Identity, rights_of
 from app.lab.bodies import Upload
 from app.lab.locks import LockTimeout
+from app.lab.numbers import number_of
 from app.lab.state import World
 from app.lab.tasks import TaskFailed
 
@@ -107,8 +108,7 @@ class Call:
     def start_task(self, kind: str, about: str, work: tasks.Work) -> str:
         """Start a task on the call's node; returns its UPID."""
         made = str(self.params.get("newid", self.params.get("vmid", "")))
-        guest = int(made) if made.isdigit() else None
-        return tasks.start(self.world, self.node, kind, about, self.who.name, work, guest)
+        return tasks.start(self.world, self.node, kind, about, self.who.name, work, number_of(made))
 
     async def wait_briefly(self, upid: str, seconds: int, failure: str = "") -> str | None:
         """Wait so many PVE seconds for a task: None once it has ended well, its UPID while it runs.

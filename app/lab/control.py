@@ -9,6 +9,7 @@ from aiohttp import web
 from app.lab import clock, outages, saving
 from app.lab.access import tickets
 from app.lab.faults import BadRule
+from app.lab.numbers import number_of
 from app.lab.requests import any_size
 from app.lab.running import Lab
 
@@ -33,9 +34,10 @@ def _number(request: web.BaseRequest, name: str) -> int | None:
     text = request.query.get(name)
     if text is None:
         return None
-    if not text.isdigit():
+    number = number_of(text)
+    if number is None:
         raise BadRequest(f"{name}: a number is wanted")
-    return int(text)
+    return number
 
 
 async def _calls(lab: Lab, request: web.BaseRequest) -> Any:
@@ -151,7 +153,7 @@ async def _set_node(lab: Lab, request: web.BaseRequest) -> Any:
 
 async def _set_guest(lab: Lab, request: web.BaseRequest) -> Any:
     name, wanted = _last_part(request), await _object(request)
-    guest = lab.world.guests.get(int(name)) if name.isdigit() else None
+    guest = lab.world.guests.get(number_of(name) or 0)
     if guest is None:
         raise BadRequest(f"no guest {name}")
     _refuse_unknown(wanted, set(_OF_GUESTS))

@@ -7,6 +7,7 @@ from collections.abc import Callable
 
 from app.lab.access.privileges import ALL
 from app.lab.icmp import ICMP_TYPES, ICMPV6_TYPES
+from app.lab.numbers import number_of
 
 
 class BadFormat(ValueError):
@@ -44,10 +45,11 @@ def _address(text: str, version: int | None = None) -> Check:
 
 def _is_network(value: str, version: int | None = None) -> bool:
     address, slash, prefix = value.partition("/")
-    if not slash or not prefix.isdigit() or not _is_ip(address, version):
+    length = number_of(prefix)
+    if not slash or length is None or not _is_ip(address, version):
         return False
     bits = 32 if "." in address else 128
-    return int(prefix) <= bits and (bits == 128 or int(prefix) >= 1 or version is None)
+    return length <= bits and (bits == 128 or length >= 1 or version is None)
 
 
 def _network(text: str, version: int | None = None, *words: str) -> Check:
@@ -192,14 +194,15 @@ _PROTOCOLS = frozenset(
 
 
 def _protocol(value: str) -> None:
-    if value not in _PROTOCOLS and not (value.isdigit() and int(value) < 256):
+    number = number_of(value)
+    if value not in _PROTOCOLS and (number is None or number > 255):
         raise BadFormat(f"unknown protocol '{value}'")
 
 
 def _is_service(name: str) -> bool:
     try:
         return bool(socket.getservbyname(name))
-    except OSError:
+    except (OSError, ValueError):
         return False
 
 
@@ -207,7 +210,7 @@ def _ports(value: str, also: frozenset[str] = frozenset()) -> None:
     count = 0
     for part in value.split(","):
         ends = part.split(":")
-        numbers = [int(end) for end in ends if end.isdigit()]
+        numbers = [number for end in ends if (number := number_of(end)) is not None]
         for number in numbers:
             if number > 65535:
                 raise BadFormat(f"invalid port '{number}'")

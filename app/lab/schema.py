@@ -18,12 +18,12 @@ _MISSING = "property is missing and it is not optional"
 _UNKNOWN = "property is not defined in schema and the schema does not allow additional properties"
 _TYPES = {
     "boolean": re.compile(r"[01]"),
-    "integer": re.compile(r"[+-]?\d+"),
-    "number": re.compile(r"[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?"),
+    "integer": re.compile(r"[+-]?[0-9]{1,18}"),
+    "number": re.compile(r"[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?"),
 }
 _WITH_SLASHES = frozenset({"volume", "cidr"})
 """Path parameters that take all the rest of a path."""
-_INDEXED = re.compile(r"^(.*?)(0|[1-9]\d*)$")
+_INDEXED = re.compile(r"^(.*?)(0|[1-9][0-9]{0,8})$")
 
 
 @dataclass

@@ -97,6 +97,19 @@ def test_aliases_and_default_keys_of_property_strings() -> None:
         parse_properties(properties, "bridge=a,bridge=b")
 
 
+@pytest.mark.parametrize("name", sorted(formats.CHECKS))
+@pytest.mark.parametrize("text", ["", "\0", "²", "٣", "9" * 5000, "1/" + "9" * 5000, "\ud800"])
+def test_a_check_bears_what_only_looks_like_a_number(text: str, name: str) -> None:
+    with contextlib.suppress(formats.BadFormat):
+        formats.CHECKS[name](text)
+
+
+@pytest.mark.parametrize("text", ["²", "٣", "9" * 5000])
+def test_numbers_are_written_in_ascii_digits_of_64_bits(text: str) -> None:
+    assert errors(cores=text) == {"cores": f"type check ('integer') failed - got '{text}'"}
+    assert errors(**{f"net{text}": "virtio,bridge=vmbr0"}) == {f"net{text}": UNKNOWN}
+
+
 @given(st.text(max_size=40), st.sampled_from(sorted(formats.CHECKS)))
 def test_a_check_says_yes_or_no_to_any_text(text: str, name: str) -> None:
     with contextlib.suppress(formats.BadFormat):

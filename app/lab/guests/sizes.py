@@ -3,7 +3,7 @@
 import re
 
 _UNITS = {"": 1, "K": 1 << 10, "M": 1 << 20, "G": 1 << 30, "T": 1 << 40}
-_SIZE = re.compile(r"^(\d+(?:\.\d+)?)([KMGT]?)(?:iB)?$")
+_SIZE = re.compile(r"^([0-9]{1,18}(?:\.[0-9]{1,18})?)([KMGT]?)(?:iB)?$")
 
 
 def size_of(text: str) -> int | None:

@@ -5,6 +5,7 @@ from typing import Any
 
 from app.lab.call import Call, Refused, TaskFailed, handler
 from app.lab.guests import sizes
+from app.lab.numbers import number_of
 from app.lab.state import Storage
 from app.lab.storage import access, names, rows, volumes
 
@@ -27,7 +28,8 @@ def listing(call: Call) -> Any:
 
 def _size(text: str) -> int:
     """The size of a new volume: a bare number counts KiB."""
-    return int(text) * 1024 if text.isdigit() else sizes.size_of(text) or 0
+    kib = number_of(text)
+    return kib * 1024 if kib is not None else sizes.size_of(text) or 0
 
 
 def _image_name(storage: Storage, vmid: int, filename: str, wanted: str | None) -> str:

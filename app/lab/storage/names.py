@@ -6,6 +6,8 @@ Every type of storage reads names in its own way (libpve-storage 9: Plugin, LVMP
 import re
 from dataclasses import dataclass
 
+from app.lab.numbers import number_of
+
 FILE_TYPES = frozenset({"dir", "btrfs", "nfs", "cifs", "cephfs", "glusterfs"})
 THIN_TYPES = frozenset({"lvmthin", "zfspool", "rbd", "btrfs"})
 """Types whose images take snapshots by themselves."""
@@ -56,13 +58,14 @@ def split(volid: str) -> tuple[str, str] | None:
 
 def _file_image(volname: str) -> VolumeName | None:
     parts = volname.split("/")
-    if len(parts) not in (2, 4) or not parts[-2].isdigit() or not parts[0].isdigit():
+    owner = number_of(parts[-2]) if len(parts) in (2, 4) else None
+    if owner is None or number_of(parts[0]) is None:
         return None
     match = _IMAGE_FILE.match(parts[-1])
     if match is None:
         raise UnreadableName(f"unable to parse volume filename '{parts[-1]}'")
     base = "/".join(parts[:2]) if len(parts) == 4 else None
-    return VolumeName("images", parts[-1], match[1], int(parts[-2]), base)
+    return VolumeName("images", parts[-1], match[1], owner, base)
 
 
 def _file_name(volname: str) -> VolumeName:
