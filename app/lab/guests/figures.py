@@ -5,6 +5,7 @@ The lab runs no guest, so the load of a running one is made up, steady for its i
 
 import functools
 import re
+from dataclasses import dataclass
 from typing import Any
 
 from app.lab import clock
@@ -95,6 +96,7 @@ def pid(guest: Guest) -> int:
     return 10_000 + guest.vmid % 20_000
 
 
+_OVERHEAD, _READ_TO_BOOT, _WRITTEN_TO_BOOT = 48 * MIB, 24 * MIB, 6 * MIB
 _IDLE: dict[str, int | float] = {
     "cpu": 0, "mem": 0, "memhost": 0, "netin": 0, "netout": 0, "diskread": 0, "diskwrite": 0
 }  # fmt: skip
@@ -113,11 +115,11 @@ def _load(guest: Guest, most: int, up: int) -> dict[str, int | float]:
     return {
         "cpu": 0.0 if guest.paused else (100 + seed % 23 * 50 + up % 7 * 20) / 10_000,
         "mem": used,
-        "memhost": used + 48 * MIB,
+        "memhost": used + _OVERHEAD,
         "netin": up * (900 + seed),
         "netout": up * (400 + seed),
-        "diskread": 24 * MIB + up * 512,
-        "diskwrite": 6 * MIB + up * 1024,
+        "diskread": _READ_TO_BOOT + up * 512,
+        "diskwrite": _WRITTEN_TO_BOOT + up * 1024,
     }
 
 
@@ -164,6 +166,32 @@ def row(world: World, guest: Guest) -> dict[str, Any]:
     return out | _tail(world, guest)
 
 
+@dataclass(frozen=True, slots=True)
+class _Size:
+    """What a configuration gives a guest, for as long as the configuration stays as it was."""
+
+    kind: str
+    config: dict[str, str | int]
+    host_cpus: int
+    name: str
+    cpus: int | float | str
+    memory: int
+    disk: int
+
+
+_sizes: dict[int, _Size] = {}
+"""By vmid: lists of thousands of guests would read every configuration again each time."""
+
+
+def _size(world: World, guest: Guest) -> _Size:
+    known, most = _sizes.get(guest.vmid), world.nodes[guest.node].cpus
+    if known is not None and known.host_cpus == most and known.kind == guest.kind and known.config == guest.config:
+        return known
+    size = _Size(guest.kind, dict(guest.config), most, name(guest), cpus(world, guest), memory(guest), disk_size(guest))
+    _sizes[guest.vmid] = size
+    return size
+
+
 def resource(world: World, guest: Guest) -> dict[str, Any]:
     """The guest's figures as `cluster/resources` and pools tell them, without pool and lock."""
     return resource_at(clock.now(world), world, guest)
@@ -174,21 +202,21 @@ def resource_at(moment: float, world: World, guest: Guest) -> dict[str, Any]:
     if not world.nodes[guest.node].online:
         known = {"type": guest.kind, "vmid": guest.vmid, "node": guest.node, "status": "unknown"}
         return {"id": f"{guest.kind}/{guest.vmid}", **known}
-    most, size, up = memory(guest), disk_size(guest), _uptime(guest, moment)
+    size, up = _size(world, guest), _uptime(guest, moment)
     return {
         "id": f"{guest.kind}/{guest.vmid}",
         "type": guest.kind,
         "vmid": guest.vmid,
         "node": guest.node,
-        "name": name(guest),
+        "name": size.name,
         "status": guest.status,
         "template": 1 if guest.config.get("template") else 0,
-        "maxcpu": cpus(world, guest),
-        "maxmem": most,
-        "maxdisk": size,
-        "disk": _disk_used(guest, size),
+        "maxcpu": size.cpus,
+        "maxmem": size.memory,
+        "maxdisk": size.disk,
+        "disk": _disk_used(guest, size.disk),
         "uptime": up,
-        **_load(guest, most, up),
+        **_load(guest, size.memory, up),
     }
 
 

@@ -29,14 +29,21 @@ def _running(world: World, node: Node) -> list[Guest]:
 
 def memory_used(world: World, node: Node) -> int:
     """Bytes: the host's own and about half of what its running guests may use, as far as there is any."""
-    guests = sum(figures.memory(guest) for guest in _running(world, node)) // 2
+    return _memory_used(node, _running(world, node))
+
+
+def _memory_used(node: Node, running: list[Guest]) -> int:
+    guests = sum([figures.memory(guest) for guest in running]) // 2
     return min(node.memory * 19 // 20, _BASE_MEMORY + guests)
 
 
 def cpu(world: World, node: Node) -> float:
     """The busy share of all CPUs."""
-    running = len(_running(world, node))
-    return min(0.95, round(_BASE_CPU + 0.01 * running / node.cpus + int(clock.now(world)) % 5 / 1000, 4))
+    return _cpu(world, node, _running(world, node))
+
+
+def _cpu(world: World, node: Node, running: list[Guest]) -> float:
+    return min(0.95, round(_BASE_CPU + 0.01 * len(running) / node.cpus + int(clock.now(world)) % 5 / 1000, 4))
 
 
 def uptime(world: World, node: Node) -> int:
@@ -45,10 +52,11 @@ def uptime(world: World, node: Node) -> int:
 
 def load(world: World, node: Node) -> dict[str, Any]:
     """CPU share, sizes in bytes, seconds: what needs Sys.Audit."""
+    running = _running(world, node)
     return {
-        "cpu": cpu(world, node),
+        "cpu": _cpu(world, node, running),
         "maxcpu": node.cpus,
-        "mem": memory_used(world, node),
+        "mem": _memory_used(node, running),
         "maxmem": node.memory,
         "disk": _ROOT_USED,
         "maxdisk": node.root_size,

@@ -139,7 +139,9 @@ def figures(world: World, node: str, storage: Storage) -> tuple[int, int]:
     """(total, used) bytes of a storage as the node sees it."""
     if faults.looks_full(world, node, storage.id):
         return storage.total, storage.total
-    used = sum(max(volume.used, 0) for volume in on_storage(world, node, storage.id))
+    used = sum(
+        [v.used for v in world.volumes.values() if v.used > 0 and v.storage == storage.id and v.node in (None, node)]
+    )
     return storage.total, min(storage.total, used + storage.total // 50)
 
 
