@@ -22,6 +22,7 @@ from app.sagas import REGISTRY
 from app.sagas.credentials import Credentials
 from app.sagas.tasks import PveTasks
 from app.services import Services
+from app.services.api_keys import ApiKeys
 from app.services.auth import Auth
 from app.services.guests import QUEUE as GUESTS_QUEUE
 from app.services.guests import GuestRules, Guests
@@ -40,7 +41,7 @@ _MEDIA_INTERVAL = 60.0
 
 #: PVE keeps all of user.cfg behind one lock: tenants of a cluster are built one after another. Guests of one tenant
 #: take a share of the workers only.
-_QUEUES = (Queue(ACCESS_QUEUE, per_lane=1, total=16), Queue(GUESTS_QUEUE, per_lane=16, total=400))
+QUEUES = (Queue(ACCESS_QUEUE, per_lane=1, total=16), Queue(GUESTS_QUEUE, per_lane=16, total=400))
 
 
 @dataclass(frozen=True)
@@ -63,6 +64,7 @@ def build(settings: Settings) -> House:
     stale = timedelta(seconds=max(60.0, 3 * settings.inventory_interval))
     services = Services(
         auth=Auth(db, refresh_lifetime=timedelta(days=settings.refresh_token_days)),
+        api_keys=ApiKeys(db),
         users=Users(db),
         tenants=Tenants(db, engine, realm="pve", catalog=settings.catalog_pool, vmid_rest=rules.vmid_rest),
         members=Members(db),
@@ -109,7 +111,7 @@ def run_worker(settings: Settings) -> None:
         REGISTRY,
         PveTasks(house.db, house.credentials),
         house.credentials,
-        _QUEUES,
+        QUEUES,
         [
             Chore("inventory", settings.inventory_interval, inventory.refresh),
             Chore("media", _MEDIA_INTERVAL, inventory.refresh_media),

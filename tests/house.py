@@ -92,6 +92,7 @@ class House:
     app: Flask
     pve: LabView
     workers: list[subprocess.Popen[bytes]] = field(default_factory=list)
+    programs: int = 0
 
     @classmethod
     def start(cls, state_dir: Path, lab: LabProcess, *, database_url: str | None = None, **settings: str) -> House:
@@ -113,12 +114,16 @@ class House:
 
     def start_worker(self) -> subprocess.Popen[bytes]:
         """A worker that is ready to work."""
-        log = (self.state_dir / f"worker-{len(self.workers)}.log").open("wb")
-        worker = subprocess.Popen(
-            [sys.executable, "-m", "app.cli", "worker"], env={**os.environ, **self.environ}, stdout=log, stderr=log
-        )
+        worker = self.start_program("app.cli", "worker")
         self.workers.append(worker)
         return worker
+
+    def start_program(self, module: str, *arguments: str) -> subprocess.Popen[bytes]:
+        """A module of Python with the settings of this house; what it says goes into a file of its own."""
+        self.programs += 1
+        log = (self.state_dir / f"{module}-{self.programs}.log").open("wb")
+        command = [sys.executable, "-m", module, *arguments]
+        return subprocess.Popen(command, env={**os.environ, **self.environ}, stdout=log, stderr=log)
 
     def wait_ready(self) -> None:
         wait_for(lambda: self.anonymous().get("/ready").status_code == 200, within=30)

@@ -1,0 +1,88 @@
+"""How each saga of the registry is brought about: what must stand before, and the request that submits it.
+
+A saga without a scene fails the matrix: nobody forgets one.
+"""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from tests.house import Caller, House, container, vm
+
+Request = tuple[str, str, Any]
+"""Method, path below /api, body."""
+
+
+@dataclass(frozen=True)
+class Cast:
+    """Who asks: the administrator, and a member of the tenant in which the guests are made."""
+
+    house: House
+    admin: Caller
+    member: Caller
+
+
+@dataclass(frozen=True)
+class Scene:
+    """`before` submits what must be there (None: nothing) and `ask` makes the request out of its result.
+
+    Both run as the administrator where `by_admin` says so, else as the tenant's member.
+    """
+
+    saga: str
+    variant: str
+    ask: Callable[[Mapping[str, Any] | None], Request]
+    before: Callable[[], Request] | None = None
+    by_admin: bool = False
+
+    @property
+    def name(self) -> str:
+        return f"{self.saga}-{self.variant}" if self.variant else self.saga
+
+
+_BODIES: dict[str, Callable[..., dict[str, Any]]] = {"ct": container, "vm": vm}
+
+
+def _make(kind: str, **more: Any) -> Callable[[], Request]:
+    return lambda: ("POST", f"/proxmox/{kind}s", _BODIES[kind](**more))
+
+
+def _on_guest(kind: str, method: str, tail: str, body: Any = None) -> Callable[[Mapping[str, Any] | None], Request]:
+    def ask(result: Mapping[str, Any] | None) -> Request:
+        assert result is not None
+        return method, f"/proxmox/{kind}s/{result['guest']['id']}{tail}", body
+
+    return ask
+
+
+def _tenant() -> Request:
+    return "POST", "/tenants", {"name": f"Killed {uuid.uuid4().hex[:10]}"}
+
+
+def _without_tenant(result: Mapping[str, Any] | None) -> Request:
+    assert result is not None
+    return "DELETE", f"/tenants/{result['tenant']['id']}?cascade=true", None
+
+
+def scenes() -> list[Scene]:
+    found = [
+        Scene("tenant.create", "", lambda _: _tenant(), by_admin=True),
+        Scene("tenant.delete", "", _without_tenant, before=_tenant, by_admin=True),
+        Scene("ct.create", "", lambda _: _make("ct", start=True)()),
+        Scene("vm.create", "empty", lambda _: _make("vm", start=True)()),
+        Scene(
+            "vm.create", "clone", lambda _: _make("vm", template="debian-12-vm", disk_gb=3, start=True, tags=["a"])()
+        ),
+    ]
+    for kind in _BODIES:
+        stopped, running = _make(kind), _make(kind, start=True)
+        found += [
+            Scene(f"{kind}.start", "", _on_guest(kind, "POST", "/start"), stopped),
+            Scene(f"{kind}.stop", "", _on_guest(kind, "POST", "/stop"), running),
+            Scene(f"{kind}.reboot", "", _on_guest(kind, "POST", "/reboot"), running),
+            Scene(f"{kind}.delete", "", _on_guest(kind, "DELETE", "?force=true"), running),
+        ]
+    return found

@@ -1,0 +1,62 @@
+"""Every step of every saga, stopped by kill -9 before, during and after it, done twice, refused, undone, stuck.
+
+The cases come from the saga registry. `make test` plays a part of them, `make kill` all; the table at the end says
+what was tried.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from app.sagas import REGISTRY
+from tests.house import House
+from tests.kill import matrix
+from tests.kill.matrix import Case, Played
+from tests.kill.scenes import scenes
+from tests.lab.process import LabProcess
+
+EVERY = matrix.cases()
+EVERYDAY = matrix.selection(EVERY, 7)
+
+
+def _parameter(case: Case) -> object:
+    return pytest.param(case, id=str(case), marks=() if str(case) in EVERYDAY else pytest.mark.matrix)
+
+
+@pytest.fixture(scope="module")
+def played(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Played]]:
+    """All chosen cases, played; PVE's tasks take some tenths of a second."""
+    chosen = [
+        item.callspec.params["case"]
+        for item in request.session.items
+        if "case" in getattr(getattr(item, "callspec", None), "params", {})
+    ]
+    lab = LabProcess.start(state="demo", time_scale=0.1)
+    house = House.start(tmp_path_factory.mktemp("matrix"), lab)
+    house.start_worker()
+    house.wait_ready()
+    try:
+        ended = matrix.play(house, chosen)
+        request.config.stash[matrix.TABLE] = matrix.table(ended.values())
+        yield ended
+    finally:
+        house.stop()
+        lab.stop()
+
+
+def test_every_saga_has_a_scene() -> None:
+    assert {scene.saga for scene in scenes()} == set(REGISTRY)
+
+
+@pytest.mark.parametrize("case", [_parameter(case) for case in EVERY])
+def test_the_world_is_in_order(played: dict[str, Played], case: Case) -> None:
+    """L39, L40, L41, L119: it ends as it should, its guest is there once or not at all, and the ledger agrees."""
+    found = played[str(case)]
+    if case.direction.what == "catch":
+        assert found.caught, "it never came to that point"
+    if case.direction.what == "stick":
+        assert found.was_stuck
+    assert found.operation["state"] == case.end, found.operation
+    assert found.disorder == []

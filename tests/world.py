@@ -1,0 +1,132 @@
+"""The world after a storm: PVE, our tables and the ledger tell the same story, and nothing stands there unowned."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from sqlalchemy import select
+
+from app.db.models import Allocation, Guest, Operation, Tenant, VmidClaim
+from app.db.session import Database, Tx
+from app.domain.guests import GuestKind, GuestState, owner_mark
+from app.domain.operations import FINAL_STATES
+from app.policy import quota
+from app.sagas.tenant_create import mark
+from tests.house import House
+
+#: Of these guests PVE has nothing, as we say ourselves.
+_ABSENT = (GuestState.MISSING,)
+
+
+def disorder(house: House) -> list[str]:
+    """Everything that is not in order, in words; empty where all is. No operation may be under way."""
+    lab = house.pve.state()
+    db = Database(house.settings.database_url)
+    try:
+        with db.read() as tx:
+            guests, tenants = tx.scalars(select(Guest)).all(), tx.scalars(select(Tenant)).all()
+            return [
+                *_operations(tx),
+                *_guests(house, lab, guests),
+                *_volumes(house, lab, guests),
+                *_walls(lab, tenants),
+                *_ledger(tx, lab, guests),
+                *_vmids(tx, guests),
+            ]
+    finally:
+        db.close()
+
+
+def _operations(tx: Tx) -> Iterator[str]:
+    for row in tx.scalars(select(Operation).where(Operation.state.not_in(FINAL_STATES))):
+        yield f"operation {row.id} ({row.type}) is {row.state}"
+
+
+def _guests(house: House, lab: dict[str, Any], rows: Sequence[Guest]) -> Iterator[str]:
+    """Each of ours is there once, by its mark, in its pool and no other; and no other is there."""
+    known = {row.vmid: row for row in rows}
+    pools = {vmid: pool["poolid"] for pool in lab["pools"].values() for vmid in pool["vms"]}
+    marked: dict[str, list[int]] = defaultdict(list)
+    for guest in lab["guests"].values():
+        vmid, config = guest["vmid"], guest["config"]
+        if not house.settings.vmid_min <= vmid <= house.settings.vmid_max:
+            continue
+        row = known.get(vmid)
+        if row is None:
+            yield f"PVE's guest {vmid} is nobody's"
+            continue
+        marked[str(config.get("description", "")).strip()].append(vmid)
+        if pools.get(vmid) != row.poolid:
+            yield f"guest {vmid} is in pool {pools.get(vmid)}, not in {row.poolid}"
+        if row.kind == GuestKind.CT and config.get("unprivileged") != 1:
+            yield f"container {vmid} is privileged"
+        if config.get("lock"):
+            yield f"guest {vmid} is locked: {config['lock']}"
+    for row in rows:
+        there = marked[owner_mark(row.id)]
+        wanted = [] if row.state in _ABSENT else [row.vmid]
+        if there != wanted:
+            yield f"guest {row.id} ({row.state}, vmid {row.vmid}) is there as {there}"
+
+
+def _volumes(house: House, lab: dict[str, Any], rows: Sequence[Guest]) -> Iterator[str]:
+    """Volumes belong to guests that are there, and are named by their configurations."""
+    used = "\n".join(str(value) for guest in lab["guests"].values() for value in guest["config"].values())
+    vmids = {row.vmid for row in rows}
+    for volume in lab["volumes"].values():
+        vmid = volume["vmid"] or 0
+        if house.settings.vmid_min <= vmid <= house.settings.vmid_max and volume["content"] in ("images", "rootdir"):
+            if vmid not in vmids:
+                yield f"volume {volume['volid']} is nobody's"
+            elif volume["volid"] not in used:
+                yield f"volume {volume['volid']} is in no configuration"
+
+
+def _walls(lab: dict[str, Any], tenants: Sequence[Tenant]) -> Iterator[str]:
+    """Pool, user, token and rights of each tenant, and of nobody else."""
+    known = {mark(row.id): row for row in tenants}
+    for pool in lab["pools"].values():
+        if pool["comment"].startswith("poolhouse-tenant") and pool["comment"] not in known:
+            yield f"pool {pool['poolid']} is nobody's"
+    for user in lab["users"].values():
+        if user["comment"].startswith("poolhouse-tenant") and user["comment"] not in known:
+            yield f"PVE's user {user['userid']} is nobody's"
+    for row in tenants:
+        if row.poolid not in lab["pools"]:
+            yield f"tenant {row.name} has no pool"
+        user, _, token = row.token_id.partition("!")
+        if token not in lab["users"].get(user, {}).get("tokens", {}) or row.token_secret is None:
+            yield f"tenant {row.name} has no token"
+    identities = {who for row in tenants for who in (row.pve_user, row.token_id)} | {"root@pam", "root@pam!poolhouse"}
+    for path, entry in lab["acl"].items():
+        for who in (*entry["users"], *entry["tokens"]):
+            if who not in identities:
+                yield f"the right of {who} on {path} is nobody's"
+
+
+def _ledger(tx: Tx, lab: dict[str, Any], rows: Sequence[Guest]) -> Iterator[str]:
+    """What is allocated is what the guests are, and takes while they run."""
+    held: dict[str, dict[str, int]] = defaultdict(dict)
+    for allocation in tx.scalars(select(Allocation)):
+        held[allocation.guest_id][allocation.dimension] = allocation.amount
+    for row in rows:
+        wanted = dict(quota.of_guest(cores=row.cores, memory=row.memory, disk_gb=row.disk_gb))
+        if lab["guests"].get(str(row.vmid), {}).get("status") == "running":
+            wanted |= quota.of_running(cores=row.cores, memory=row.memory)
+        found = held.pop(row.id, {})
+        if found != wanted:
+            yield f"guest {row.vmid} ({row.state}) holds {found}, not {wanted}"
+    for guest in held:
+        yield f"an allocation of {guest}, which is not there"
+
+
+def _vmids(tx: Tx, rows: Sequence[Guest]) -> Iterator[str]:
+    """Each guest has claimed its number, and no claim outlives its guest."""
+    claims = {claim.vmid: claim.guest_id for claim in tx.scalars(select(VmidClaim)) if claim.guest_id is not None}
+    for row in rows:
+        if claims.pop(row.vmid, None) != row.id:
+            yield f"guest {row.vmid} has not claimed its number"
+    for vmid, guest in claims.items():
+        yield f"vmid {vmid} is claimed by {guest}, which is not there"
