@@ -17,6 +17,7 @@ from proxmoxer.core import ProxmoxResource
 
 from app.domain.errors import PveUnreachable
 from app.domain.identifiers import MalformedIdentifier, NodeName, TokenId
+from app.pve import parameters
 from app.pve.access import AccessApi, make_token
 from app.pve.cluster import ClusterApi, PveVersion, version_of
 from app.pve.endpoint import ApiToken, Endpoint
@@ -71,6 +72,7 @@ class Client:
         return self._write("DELETE", path, params)
 
     def _write(self, method: str, path: Path, params: Mapping[str, Scalar] | None) -> Any:
+        parameters.check(method, path, _on_the_wire(params or {}))
         return self._call(method, path, params, self._line.endpoint.timeout * WRITE_PATIENCE)
 
     def _call(

@@ -12,7 +12,7 @@ from typing import ClassVar, Protocol
 from app.domain.errors import Invalid, PveAbsent
 from app.domain.identifiers import NodeName, Upid, VmId
 from app.pve import tasks
-from app.pve.answers import Row, upid
+from app.pve.answers import Row, rows, upid
 from app.pve.speaking import Path, Scalar, Speaker
 
 MARK = re.compile(r"^poolhouse-guest: \S+", re.MULTILINE)
@@ -134,8 +134,6 @@ class GuestApi(ABC):
     """One guest, which may not exist: PveAbsent; PveRefused to an identity that may not see it, there or not."""
 
     folder: ClassVar[str]
-    #: What may be changed (and deleted) in a config; nothing else reaches PVE.
-    editable: ClassVar[re.Pattern[str]]
 
     def __init__(self, client: Speaker, node: NodeName, vmid: VmId) -> None:
         self._client = client
@@ -166,6 +164,11 @@ class GuestApi(ABC):
             netout=row.number("netout"),
             agent=row.flag("agent"),
         )
+
+    def pending(self) -> frozenset[str]:
+        """The options whose change waits for the next start."""
+        found = rows(self._client.get((*self._path, "pending")))
+        return frozenset(row.text("key") for row in found if "pending" in row.values or "delete" in row.values)
 
     def owned_by(self, mark: str) -> bool:
         """Whether this very mark is in its config now; False where there is no such guest, or only its lock yet."""
@@ -224,13 +227,9 @@ class GuestApi(ABC):
     def update(self, changes: Mapping[str, Scalar], delete: Iterable[str] = (), digest: str | None = None) -> None:
         """Change the config, at once where PVE can and at the next start else. A stale digest is `pve.config_changed`.
 
-        Raises Invalid for what is not on the allow-list of the kind.
+        Raises Invalid for what is not on the allow-list (`app.pve.parameters`).
         """
-        gone = sorted(delete)
-        foreign = [key for key in (*changes, *gone) if not self.editable.fullmatch(key)]
-        if foreign:
-            raise Invalid({key: ["cannot be changed here"] for key in foreign})
-        params = {**changes, "delete": ",".join(gone) or None, "digest": digest}
+        params = {**changes, "delete": ",".join(sorted(delete)) or None, "digest": digest}
         self._client.put((*self._path, "config"), params)
 
     def apply(self, settings: Settings) -> None:

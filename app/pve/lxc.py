@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
@@ -57,10 +56,6 @@ class ContainerCreate:
 
 class ContainerApi(GuestApi):
     folder = "lxc"
-    editable = re.compile(
-        r"hostname|description|tags|cores|cpulimit|cpuunits|memory|swap|onboot|protection|nameserver|searchdomain|net\d+",
-        re.ASCII,
-    )
 
     def create(self, *, spec: ContainerCreate) -> Upid:
         """Start `vzcreate`. The guest joins its pool when the task ends. Raises PveRefused, `pve.exists`."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from urllib.parse import quote
@@ -71,11 +70,6 @@ class VmCreate:
 
 class VmApi(GuestApi):
     folder = "qemu"
-    editable = re.compile(
-        r"name|description|tags|cores|sockets|cpulimit|cpuunits|memory|balloon|onboot|protection|agent|boot|net\d+"
-        r"|ciuser|cipassword|sshkeys|ipconfig\d+|nameserver|searchdomain",
-        re.ASCII,
-    )
 
     def create(self, *, spec: VmCreate) -> Upid:
         """Start `qmcreate`. Raises PveRefused, `pve.exists`."""

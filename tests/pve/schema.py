@@ -21,6 +21,13 @@ def _paths() -> dict[str, Any]:
     return paths
 
 
+def declared(verb: str, template: str) -> dict[str, Any]:
+    """The parameters of a method of a path template."""
+    parameters = _paths()[template][verb]["parameters"]
+    found: dict[str, Any] = parameters.get("properties", parameters)
+    return found
+
+
 def assert_known(wire: requests_mock.Mocker) -> None:
     """Every call that was sent exists in PVE 9.1, with all that it needs and nothing that it does not know."""
     for sent in wire.request_history:

@@ -1,0 +1,161 @@
+"""What a call that makes, changes or moves a guest may carry, and in which form; nothing else leaves the house.
+
+One table for everything below /nodes/{node}/lxc and /nodes/{node}/qemu: the last of our doors, behind the schemas and
+the typed values that go in. A call or a parameter without a line here is refused, so a new one begins with its line.
+Nothing listed can make a container privileged, reach the host, or be root's alone (facts of PVE 9.1).
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+
+from app.domain.errors import Invalid
+from app.domain.identifiers import GuestName, Identifier, NodeName, PoolId, StorageId, Tag, Volid
+from app.pve.speaking import Path
+
+FOLDERS = ("lxc", "qemu")
+
+Forms = Mapping[str, str]
+
+
+def check(method: str, path: Path, params: Mapping[str, str | int | float]) -> None:
+    """Raises Invalid, naming the parameters, unless the call and all that it carries are in `CALLS`."""
+    if len(path) < 3 or path[0] != "nodes" or path[2] not in FOLDERS:
+        return
+    call = call_of(method, path)
+    forms = CALLS.get(call)
+    if forms is None:
+        raise Invalid({"call": ["is none that Poolhouse makes"]}, log=call)
+    wrong = [name for name, value in params.items() if not _fits(forms, name, str(value))]
+    if wrong:
+        raise Invalid({name: ["cannot be sent to PVE so"] for name in wrong}, log=call)
+
+
+def call_of(method: str, path: Path) -> str:
+    """A call as the table names it: `PUT lxc/config` for PUT /nodes/n1/lxc/100/config."""
+    return f"{method} {'/'.join(map(str, (path[2], *path[4:])))}"
+
+
+def is_listed(forms: Forms, name: str) -> bool:
+    """Whether a call with these forms may carry a parameter of this name, as `net0` for `net[n]`."""
+    return _family(name) in forms
+
+
+def _fits(forms: Forms, name: str, value: str) -> bool:
+    form = forms.get(_family(name))
+    if form is None or not re.fullmatch(form, value, re.ASCII | re.DOTALL):
+        return False
+    return name != "delete" or all(is_listed(forms, gone) for gone in value.split(","))
+
+
+def _family(name: str) -> str:
+    """`net[n]` for `net0`, as PVE's own schema writes it; `scsi0` stays, as the only disk that a VM is made with."""
+    found = re.fullmatch(r"(net|ipconfig)(?:0|[1-9]\d?)", name, re.ASCII)
+    return f"{found.group(1)}[n]" if found else name
+
+
+# -- forms
+
+
+def _of(identifier: type[Identifier]) -> str:
+    return f"(?:{identifier.form.pattern})"
+
+
+def _properties(*names: str) -> str:
+    """A property string of these alone: no value can open another one."""
+    one = rf"(?:{'|'.join(names)})=[A-Za-z0-9.:/_-]+"
+    return f"{one}(?:,{one})*"
+
+
+_NUMBER = r"[1-9]\d{2,8}"
+_WHOLE = r"\d{1,9}"
+_FLAG = r"[01]"
+_LINE = r"[^\x00-\x1f\x7f]*"
+_LINES = r"[^\x00-\x08\x0b-\x1f\x7f]*"
+_NEW_VOLUME = rf"{_of(StorageId)}:\d{{1,6}}"
+_NAMES = r"[a-z0-9-]+(?:,[a-z0-9-]+)*"
+_TAGS = rf"(?:{_of(Tag)}(?:;{_of(Tag)})*)?"
+_ADDRESSES = r"[0-9A-Fa-f:.]+(?: [0-9A-Fa-f:.]+)*"
+_CARD = ("bridge", "firewall", "tag", "rate")
+_DIGEST = r"\w{1,40}"
+
+_CONTAINER: Forms = {
+    "hostname": _of(GuestName),
+    "memory": _WHOLE,
+    "swap": _WHOLE,
+    "cores": _WHOLE,
+    "description": _LINES,
+    "net[n]": _properties("name", "hwaddr", "type", "ip", "gw", "ip6", "gw6", *_CARD),
+}
+_VM: Forms = {
+    "name": _of(GuestName),
+    "memory": _WHOLE,
+    "cores": _WHOLE,
+    "sockets": _WHOLE,
+    "description": _LINES,
+    "tags": _TAGS,
+    "net[n]": rf"virtio(?:=[0-9A-Fa-f:]{{17}})?,{_properties(*_CARD)}",
+    "ciuser": r"[a-z_][a-z0-9_-]*",
+    "cipassword": _LINE,
+    "sshkeys": r"[A-Za-z0-9%._~-]*",
+    "ipconfig[n]": _properties("ip", "gw", "ip6", "gw6"),
+    "nameserver": _ADDRESSES,
+}
+_CHANGED: Forms = {"tags": _TAGS, "onboot": _FLAG, "delete": _NAMES, "digest": _DIGEST}
+_CLONED: Forms = {
+    "newid": _NUMBER,
+    "full": _FLAG,
+    "pool": _of(PoolId),
+    "storage": _of(StorageId),
+    "description": _LINES,
+    "target": _of(NodeName),
+}
+_GROWN: Forms = {"disk": r"rootfs|(?:mp|scsi|virtio|sata|ide)\d{1,3}", "size": r"\d{1,6}G", "digest": _DIGEST}
+_SHUT_DOWN: Forms = {"timeout": _WHOLE, "forceStop": _FLAG}
+_NOTHING: Forms = {}
+
+
+def _of_both(folder: str) -> Mapping[str, Forms]:
+    return {
+        f"PUT {folder}/resize": _GROWN,
+        f"POST {folder}/status/shutdown": _SHUT_DOWN,
+        f"POST {folder}/status/reboot": {"timeout": _WHOLE},
+        **{f"POST {folder}/status/{command}": _NOTHING for command in ("start", "stop", "suspend", "resume")},
+    }
+
+
+#: Call -> parameter -> the form of its whole value.
+CALLS: Mapping[str, Forms] = {
+    "POST lxc": {
+        **_CONTAINER,
+        "vmid": _NUMBER,
+        "unprivileged": "1",
+        "ostemplate": rf"{_of(StorageId)}:vztmpl/[A-Za-z0-9._+-]+",
+        "rootfs": _NEW_VOLUME,
+        "pool": _of(PoolId),
+        "ssh-public-keys": _LINES,
+        "password": _LINE,
+        "features": "nesting=1",
+    },
+    "PUT lxc/config": {**_CONTAINER, **_CHANGED},
+    "POST lxc/clone": {**_CLONED, "hostname": _of(GuestName)},
+    "DELETE lxc": {"purge": _FLAG, "force": _FLAG},
+    "POST qemu": {
+        **_VM,
+        "vmid": _NUMBER,
+        "scsihw": "virtio-scsi-single",
+        "scsi0": _NEW_VOLUME,
+        "ide0": f"{_of(StorageId)}:cloudinit",
+        "ide2": f"{_of(Volid)},media=cdrom",
+        "boot": r"order=[a-z0-9]+(?:;[a-z0-9]+)*",
+        "ostype": "l26",
+        "agent": "1",
+        "pool": _of(PoolId),
+    },
+    "PUT qemu/config": {**_VM, **_CHANGED},
+    "POST qemu/clone": {**_CLONED, "name": _of(GuestName)},
+    "DELETE qemu": {"purge": _FLAG},
+    **_of_both("lxc"),
+    **_of_both("qemu"),
+}

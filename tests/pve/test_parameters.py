@@ -1,0 +1,115 @@
+"""The allow-list of what may be sent about a guest, held against PVE's own declaration of its calls (L15, L48)."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+import pytest
+
+from app.domain.errors import Invalid
+from app.pve import parameters
+from app.pve.parameters import CALLS, check
+from tests.pve.schema import SCHEMA, declared
+
+#: Root's alone, a way to the host, or a way out of the container: no line of the table may ever be one of these.
+#: (`unprivileged`, `features`, `rootfs` and `ide2` have lines, whose forms leave one meaning.)
+NEVER = re.compile(
+    r"args|hookscript|lock|skiplock|lxc\..*|mp\[n\]|dev\[n\]|unused\[n\]|hostpci\[n\]|usb\[n\]|serial\[n\]|parallel\[n\]"
+    r"|virtiofs\[n\]|ivshmem|cicustom|archive|import-working-storage|restore|ha-managed|startup|template|arch"
+    r"|entrypoint|env|cmode|tty|console|debug|vmstatestorage|bwlimit"
+)
+HOSTILE = (
+    "1,mp0=/etc", "1\nlxc.idmap: u 0 0 65536", "x,features=nesting=1", "nesting=1,mount=nfs", "keyctl=1",
+    "local-lvm:8,acl=1", "/etc:8", "local:backup/vzdump-lxc-100.tar.zst", "local:iso/x.iso",
+    "local-lvm:0,import-from=/x",
+    "name=eth0,bridge=vmbr0\n", "name=eth0,bridge=vmbr0,script=/x", "virtio,bridge=vmbr0 mp0=/etc", "l26\nargs: -x",
+    "order=scsi0;net0\nhookscript: local:snippets/x", "a;b,c", "web;\x00", "root\nlxc.mount.entry: /etc",
+)  # fmt: skip
+
+
+def path_of(call: str) -> tuple[str, str, tuple[str | int, ...]]:
+    """The verb, the template in PVE's schema, and a path of this call."""
+    verb, _, rest = call.partition(" ")
+    folder, *tail = rest.split("/")
+    of_one = verb != "POST" or tail
+    template = "/".join(["/nodes/{node}", folder, *(["{vmid}"] if of_one else []), *tail])
+    return verb, template, ("nodes", "n1", folder, *([100] if of_one else []), *tail)
+
+
+@pytest.mark.skipif(not SCHEMA.is_file(), reason="PVE's schema is not at hand")
+@pytest.mark.parametrize("call", CALLS)
+def test_l48_every_line_is_a_parameter_of_that_call(call: str) -> None:
+    verb, template, _ = path_of(call)
+    known = declared(verb, template)
+    indexed = {re.sub(r"\d+$", "[n]", name) if name not in known else name for name in CALLS[call]}
+    assert indexed <= set(known), indexed - set(known)
+
+
+@pytest.mark.parametrize("call", CALLS)
+def test_l15_nothing_dangerous_has_a_line(call: str) -> None:
+    assert [name for name in CALLS[call] if NEVER.fullmatch(name)] == []
+
+
+@pytest.mark.skipif(not SCHEMA.is_file(), reason="PVE's schema is not at hand")
+@pytest.mark.parametrize("call", CALLS)
+def test_l15_what_has_no_line_is_refused_whatever_its_value(call: str) -> None:
+    verb, template, path = path_of(call)
+    assert parameters.call_of(verb, path) == call
+    names = {name.replace("[n]", str(n)) for name in declared(verb, template) for n in (0, 1, 255)}
+    for name in (*names, "lxc.idmap", "net0\n", " net0", "NET0", "bogus", ""):
+        if parameters.is_listed(CALLS[call], name):
+            continue
+        for value in ("1", "x", ""):
+            with pytest.raises(Invalid):
+                check(verb, path, {name: value})
+
+
+@pytest.mark.parametrize(
+    "method_and_path",
+    [
+        ("POST", "lxc", 100, "config"), ("POST", "lxc", 100, "template"), ("PUT", "qemu", 100, "unlink"),
+        ("POST", "qemu", 100, "monitor"), ("POST", "qemu", 100, "agent", "exec"), ("PUT", "lxc", 100),
+        ("POST", "lxc", 100, "migrate"), ("POST", "lxc", 100, "status", "start", "x"),
+    ],
+)  # fmt: skip
+def test_l15_a_call_without_a_line_is_refused(method_and_path: tuple[Any, ...]) -> None:
+    method, *path = method_and_path
+    with pytest.raises(Invalid):
+        check(method, ("nodes", "n1", *path), {})
+
+
+@pytest.mark.parametrize("value", HOSTILE)
+def test_l16_no_value_opens_another_property(value: str) -> None:
+    """But in texts that PVE keeps as they are (description, keys, password), where only lines matter."""
+    texts = {"description", "ssh-public-keys", "password", "cipassword"}
+    for call in ("POST lxc", "PUT lxc/config", "POST qemu", "PUT qemu/config", "POST lxc/clone", "POST qemu/clone"):
+        verb, _, path = path_of(call)
+        for name in CALLS[call].keys() - texts - {"onboot", "full"}:
+            with pytest.raises(Invalid):
+                check(verb, path, {name.replace("[n]", "0"): value})
+
+
+@pytest.mark.parametrize("flag", [0, "0", "", "true", "1,keyctl=1", 11])
+def test_l16_the_only_flag_that_can_be_sent_is_unprivileged(flag: int | str) -> None:
+    path = ("nodes", "n1", "lxc")
+    check("POST", path, {"unprivileged": 1, "features": "nesting=1"})
+    with pytest.raises(Invalid):
+        check("POST", path, {"unprivileged": flag})
+    with pytest.raises(Invalid):
+        check("POST", path, {"features": f"nesting=1,{flag}"})
+    with pytest.raises(Invalid):
+        check("PUT", (*path, 100, "config"), {"unprivileged": 1})
+
+
+def test_l15_a_config_loses_only_what_it_could_be_given() -> None:
+    path = ("nodes", "n1", "lxc", 100, "config")
+    check("PUT", path, {"delete": "net1,tags"})
+    for gone in ("unprivileged", "net0,lock", "rootfs", "mp0", "net0,", "net0;mp0"):
+        with pytest.raises(Invalid):
+            check("PUT", path, {"delete": gone})
+
+
+def test_other_parts_of_the_tree_are_not_guests() -> None:
+    for path in (("pools",), ("access", "acl"), ("nodes", "n1", "storage", "local", "content")):
+        check("POST", path, {"whatever": "x"})
