@@ -11,7 +11,21 @@ from flask.views import MethodView
 from werkzeug.middleware.proxy_fix import ProxyFix
 
 from app import current
-from app.api import auth, docs, errors, gate, health, json, limits, operations, spec, templates, tenants, users
+from app.api import (
+    api_keys,
+    auth,
+    docs,
+    errors,
+    gate,
+    health,
+    json,
+    limits,
+    operations,
+    spec,
+    templates,
+    tenants,
+    users,
+)
 from app.api.conventions import WAITERS, blp
 from app.api.proxmox import cts, vms
 from app.config import Settings, configure_log
@@ -27,6 +41,10 @@ URLS: Mapping[str, Mapping[str, type[MethodView]]] = {
         "/auth/logout": auth.LogOutView,
         "/auth/me": auth.MeView,
         "/auth/change-password": auth.PasswordView,
+    },
+    "api-keys": {
+        "/api-keys": api_keys.ApiKeysView,
+        "/api-keys/<key>": api_keys.ApiKeyView,
     },
     "users": {
         "/users": users.UsersView,

@@ -24,6 +24,7 @@ from app import current
 from app.api import conventions, errors
 from app.api.schemas.fields import is_printable, is_uuid
 from app.config import Settings
+from app.domain.access import KEY_MARK, Context
 from app.domain.errors import Invalid, NotFound, Unauthenticated
 from app.domain.identifiers import MalformedIdentifier, VmId
 
@@ -99,13 +100,21 @@ def _identify() -> None:
     if request.url_rule is None or request.url_rule.rule in PUBLIC:
         return
     try:
-        claims = _claims()
-        g.ctx = current.services.auth.authenticate(claims, request_id=g.request_id, address=request.remote_addr or "")
+        g.ctx = _caller()
     except Unauthenticated as error:
         g.refusal = error
 
 
-def _claims() -> str:
+def _caller() -> Context:
+    known = {"request_id": g.request_id, "address": request.remote_addr or ""}
+    given = request.headers.get("Authorization", "").removeprefix("Bearer ")
+    if given.startswith(KEY_MARK):
+        return current.services.api_keys.authenticate(given, **known)
+    session = _session()
+    return current.services.auth.authenticate(session, **known)
+
+
+def _session() -> str:
     """The session that the access token names. A signature that was found good stays good until the token expires,
     so it is worked out once; whether the session still stands is asked every time."""
     proven: dict[str, tuple[str, float]] = current_app.extensions[_PROVEN]
@@ -162,6 +171,7 @@ def _is_name(text: str) -> bool:
 
 _PATH_FORMS: dict[str, Callable[[str], bool]] = {
     "guest": _is_guest,
+    "key": is_uuid,
     "operation": is_uuid,
     "template": is_uuid,
     "tenant": _is_name,

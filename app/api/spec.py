@@ -21,6 +21,7 @@ from app.api.schemas.operations import ProblemSchema
 _DOCUMENT = "poolhouse-openapi"
 _TAGS = {
     "auth": "Log in, refresh, log out",
+    "api-keys": "Keys for programs, each for one tenant and some actions",
     "users": "Users of the house (administrators)",
     "tenants": "Tenants with members, limits and use",
     "vms": "Virtual machines on Proxmox VE",
@@ -31,9 +32,17 @@ _TAGS = {
 }
 _DESCRIPTION = (
     "Multi-tenant provisioning of virtual machines and containers. Log in at `/api/auth/login`, then send "
-    "`Authorization: Bearer <access_token>`. What takes longer answers 202 with an operation, or with "
-    "`Prefer: wait=N` its end. Errors are `application/problem+json` with a stable `code`."
+    "`Authorization: Bearer <access_token>`; programs send an API key in its place. What takes longer answers 202 with "
+    "an operation, or with `Prefer: wait=N` its end. Errors are `application/problem+json` with a stable `code`."
 )
+_SECURITY = {
+    "bearer": {"type": "http", "scheme": "bearer", "bearerFormat": "JWT"},
+    "apiKey": {"type": "http", "scheme": "bearer", "description": "An API key, as `POST /api/api-keys` gave it."},
+}
+#: Where an API key does not do: a program has no password, and makes no keys.
+_LOG_IN_ONLY = frozenset(
+    {"/api/auth/logout", "/api/auth/change-password", "/api/api-keys", "/api/api-keys/{key}"}
+)  # fmt: skip
 _REFUSALS = {
     400: "The request is not well-formed",
     401: "Not logged in, or no longer",
@@ -84,10 +93,10 @@ def _finished(spec: dict[str, Any], tags: Sequence[str]) -> dict[str, Any]:
                 _finish(path, method, operation, item.get("parameters", []))
     components = spec["components"]
     components["responses"] = {f"Problem{status}": _refusal(status) for status in _REFUSALS}
-    components["securitySchemes"] = {"bearer": {"type": "http", "scheme": "bearer", "bearerFormat": "JWT"}}
+    components["securitySchemes"] = _SECURITY
     components["schemas"].pop("PaginationMetadata", None)
     components["schemas"] = dict(sorted(components["schemas"].items()))
-    spec["security"] = [{"bearer": []}]
+    spec["security"] = [{"bearer": []}, {"apiKey": []}]
     spec["tags"] = [{"name": tag, "description": _TAGS[tag]} for tag in tags]
     ordered: dict[str, Any] = orjson.loads(orjson.dumps(spec, option=orjson.OPT_NON_STR_KEYS))
     return {"openapi": ordered.pop("openapi"), "info": ordered.pop("info"), **dict(sorted(ordered.items()))}
@@ -100,6 +109,8 @@ def _finish(path: str, method: str, operation: dict[str, Any], parameters: Seque
     if is_public:
         operation["security"] = []
     refusals = {400, 422, 429} | (set() if is_public else {401, 403})
+    elif path in _LOG_IN_ONLY:
+        operation["security"] = [{"bearer": []}]
     if parameters or "/proxmox/" in path or path == "/api/operations":
         refusals.add(404)
     if method in MUTATIONS:

@@ -28,7 +28,7 @@ def record(
     """`action` is `noun.verb`; `subject` says in words what it was done to, and never holds a secret."""
     tx.add(
         AuditEntry(
-            actor=ctx.caller.username, action=action, tenant_id=tenant, guest_id=guest, operation_id=operation,
+            actor=ctx.actor, action=action, tenant_id=tenant, guest_id=guest, operation_id=operation,
             subject=None if subject is None else printable(subject), result=result, address=printable(ctx.address),
             request_id=printable(ctx.request_id),
         )

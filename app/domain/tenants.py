@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
 
-from app.domain.access import TenantRole, UserRole
+from app.domain.access import Privilege, TenantRole, UserRole
 from app.domain.identifiers import BridgeName, StorageId
 
 
@@ -104,6 +104,30 @@ class Template:
     vmid: int | None
     disk_gb: int
     published: bool
+    created_at: datetime
+
+
+@dataclass(frozen=True)
+class ApiKeySpec:
+    """`tenant` None: the caller's only one; `expires_at` None: never."""
+
+    name: str
+    actions: frozenset[Privilege]
+    tenant: str | None = None
+    expires_at: datetime | None = None
+
+
+@dataclass(frozen=True)
+class ApiKey:
+    """`prefix` is how the secret begins; `last_used_at` is right to a minute."""
+
+    id: str
+    name: str
+    tenant: str
+    prefix: str
+    actions: Sequence[str]
+    expires_at: datetime | None
+    last_used_at: datetime | None
     created_at: datetime
 
 

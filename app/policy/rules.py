@@ -1,13 +1,14 @@
 """Who may do what: role -> privileges, and the two questions that services ask.
 
 `visible` is what a caller's queries may return at all: whatever lies outside is `NotFound`, as if it were not there.
-`require` is asked about what he can see: without the privilege it is `Forbidden`.
+`require` is asked about what he can see: without the privilege it is `Forbidden`. An API key is its owner in one
+tenant, as he is now, and of that only what the key was made for.
 """
 
 from __future__ import annotations
 
 from app.domain.access import EVERY_TENANT, Context, Privilege, TenantRole, TenantScope, UserRole
-from app.domain.errors import Forbidden, NotFound
+from app.domain.errors import Forbidden, Invalid, NotFound
 
 _READ = frozenset({Privilege.GUEST_AUDIT, Privilege.TENANT_AUDIT, Privilege.OPERATION_AUDIT, Privilege.TEMPLATE_AUDIT})
 _OPERATE = _READ | {Privilege.GUEST_ALLOCATE, Privilege.GUEST_POWER, Privilege.OPERATION_CANCEL}
@@ -28,6 +29,10 @@ EVERYWHERE: dict[UserRole, frozenset[Privilege]] = {
 _SUSPENDED = _READ
 
 
+#: What begins an operation; who may begin one may follow it.
+_BEGINS = frozenset({Privilege.GUEST_ALLOCATE, Privilege.GUEST_POWER, Privilege.OPERATION_CANCEL})
+
+
 def visible(ctx: Context) -> TenantScope:
     """The tenants whose rows this caller's queries may return."""
     if Privilege.TENANT_AUDIT in EVERYWHERE[ctx.caller.role]:
@@ -40,6 +45,7 @@ def require(ctx: Context, privilege: Privilege, *, on: str | None = None) -> Non
 
     Raises NotFound for a tenant that he cannot see, Forbidden for one that he can.
     """
+    require_scope(ctx, privilege)
     if privilege in EVERYWHERE[ctx.caller.role]:
         return
     membership = ctx.memberships.get(on) if on else None
@@ -51,3 +57,38 @@ def require(ctx: Context, privilege: Privilege, *, on: str | None = None) -> Non
         raise Forbidden("This tenant is suspended.", code="tenant.suspended", remedy="Ask an administrator.")
     if privilege not in IN_TENANT[membership.role]:
         raise Forbidden(f"A {membership.role} may not do this.", remedy="Ask an owner of the tenant.")
+
+
+def require_scope(ctx: Context, privilege: Privilege) -> None:
+    """Raises Forbidden for an API key that was not made for this; lists ask it, which are only ever shorter else."""
+    if not in_scope(ctx, privilege):
+        raise Forbidden(
+            f"This API key was not made for {privilege}.", code="key.scope", remedy="Make a key with this action."
+        )
+
+
+def in_scope(ctx: Context, privilege: Privilege) -> bool:
+    if ctx.key is None or privilege in ctx.key.actions:
+        return True
+    return privilege == Privilege.OPERATION_AUDIT and not _BEGINS.isdisjoint(ctx.key.actions)
+
+
+def require_log_in(ctx: Context) -> None:
+    """Raises Forbidden for an API key: a password, a log-in and other keys are not its business."""
+    if ctx.key is not None:
+        raise Forbidden("This needs a log-in; an API key is none.", code="key.no_log_in", remedy="Log in.")
+
+
+def key_role(role: UserRole, member: TenantRole | None) -> TenantRole | None:
+    """What a user is in a tenant for the API keys that he has there; `member` is what he is as its member."""
+    if role == UserRole.ADMIN:
+        return TenantRole.OWNER
+    return member or (TenantRole.VIEWER if role == UserRole.AUDITOR else None)
+
+
+def only_tenant(ctx: Context) -> str:
+    """The tenant of who names none. Raises Invalid where he is not in exactly one."""
+    if len(ctx.memberships) != 1:
+        raise Invalid({"tenant": ["name the tenant or the poolid: you are not in exactly one tenant"]})
+    (tenant,) = ctx.memberships
+    return tenant

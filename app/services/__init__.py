@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from app.services.api_keys import ApiKeys
 from app.services.auth import Auth
 from app.services.guests import Guests
 from app.services.health import Health
@@ -21,6 +22,7 @@ class Services:
     """Everything that a door may ask for."""
 
     auth: Auth
+    api_keys: ApiKeys
     users: Users
     tenants: Tenants
     members: Members

@@ -11,11 +11,11 @@ from app.db import audit, log_ins, members, quota, users
 from app.db.models import User
 from app.db.session import Database, Tx, now
 from app.domain import tenants as domain
-from app.domain.access import Caller, Context, Membership, UserRole
+from app.domain.access import Caller, Context, Membership, Privilege, UserRole
 from app.domain.errors import Conflict, Forbidden, Invalid, Unauthenticated
 from app.domain.quota import Dimension
 from app.domain.tenants import LogIn
-from app.policy import passwords
+from app.policy import passwords, rules
 from app.policy.tries import Tries
 
 FIRST_ADMIN = "admin"
@@ -103,12 +103,14 @@ class Auth:
         return Context(found.caller, found.memberships, request_id, address)
 
     def log_out(self, ctx: Context) -> None:
+        rules.require_log_in(ctx)
         with self._db.begin() as tx:
             log_ins.end(tx, ctx.caller.session)
             audit.record(tx, ctx, "auth.log_out", subject=ctx.caller.username)
 
     def change_password(self, ctx: Context, current: str, new: str) -> None:
         """End the user's other log-ins with it. Raises Invalid, naming `current_password` or `new_password`."""
+        rules.require_log_in(ctx)
         with self._db.read() as tx:
             kept = users.find(tx, ctx.caller.user).password_hash
         proven = passwords.proves(current, kept)
@@ -127,7 +129,8 @@ class Auth:
     def me(self, ctx: Context) -> Profile:
         with self._db.read() as tx:
             user = users.find(tx, ctx.caller.user)
-            return Profile(users.view(user), _tenants(ctx.memberships.values()), _quota(tx, ctx.memberships))
+            counted = ctx.memberships if rules.in_scope(ctx, Privilege.TENANT_AUDIT) else {}
+            return Profile(users.view(user), _tenants(ctx.memberships.values()), _quota(tx, counted))
 
     def _open(self, tx: Tx, user: User, address: str, request_id: str) -> LogIn:
         memberships = members.of_user(tx, user.id)

@@ -153,6 +153,7 @@ class Guests:
             conditions = guests.narrowed(
                 tenant=tenant, node=wanted.node, state=wanted.status, name=wanted.name, tag=wanted.tag,
                 template=_flag("template", wanted.template),
+        rules.require_scope(ctx, Privilege.GUEST_AUDIT)
             )  # fmt: skip
             return guests.page(tx, scope, kind, conditions, request)
 
@@ -299,10 +300,7 @@ def _named_tenant(tx: Tx, scope: TenantScope, wanted: Placement) -> Tenant | Non
 
 
 def _only_tenant(tx: Tx, ctx: Context) -> Tenant:
-    if len(ctx.memberships) != 1:
-        raise Invalid({"tenant": ["name the tenant or the poolid: you are not in exactly one tenant"]})
-    (tenant,) = ctx.memberships
-    row = tenants.get(tx, tenant)
+    row = tenants.get(tx, rules.only_tenant(ctx))
     if row is None:
         raise NotFound
     return row

@@ -49,12 +49,12 @@ class IdempotencyKeys:
         """The transaction of a change. Raises Invalid `idempotency.mismatch` where the key was used for another
         request, Conflict `idempotency.in_flight` where the first one was being decided just now."""
         with self._db.begin() as tx:
-            found = idempotency.find(tx, ctx.caller.user, key)
+            found = idempotency.find(tx, ctx.repeater, key)
             if found is not None and found.fingerprint != key.fingerprint:
                 raise Invalid(
                     {"Idempotency-Key": ["was used for another request"]},
                     code="idempotency.mismatch",
                     remedy="Use a new key for a new request.",
                 )
-            row = found or idempotency.claim(tx, ctx.caller.user, key)
+            row = found or idempotency.claim(tx, ctx.repeater, key)
             yield Claim(row, is_new=found is None)

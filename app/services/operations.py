@@ -24,6 +24,7 @@ class Operations:
 
     def list(self, ctx: Context, wanted: OperationFilter, request: PageRequest) -> Page[Operation]:
         """Newest first."""
+        rules.require_scope(ctx, Privilege.OPERATION_AUDIT)
         scope = rules.visible(ctx)
         with self._db.read() as tx:
             if wanted.tenant is not None:
@@ -32,6 +33,7 @@ class Operations:
             return operations.page(tx, scope, wanted, request)
 
     def get(self, ctx: Context, operation: str) -> Operation:
+        rules.require_scope(ctx, Privilege.OPERATION_AUDIT)
         with self._db.read() as tx:
             return operations.get(tx, rules.visible(ctx), operation)
 

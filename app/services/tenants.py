@@ -57,6 +57,7 @@ class Tenants:
             return self._engine.submit(tx, ctx, tenant_create.SAGA, parameters, _to(row))
 
     def list(self, ctx: Context, request: PageRequest) -> Page[domain.Tenant]:
+        rules.require_scope(ctx, Privilege.TENANT_AUDIT)
         with self._db.read() as tx:
             return tenants.page(tx, rules.visible(ctx), request)
 

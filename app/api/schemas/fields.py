@@ -164,10 +164,11 @@ class Moment(fields.AwareDateTime):
 
 
 class Several(fields.List[Any]):
-    """A list of at most `most`; loads as a tuple."""
+    """A list of `least` to `most` entries; loads as a tuple."""
 
-    def __init__(self, item: fields.Field[Any], *, most: int, **more: Any) -> None:
-        super().__init__(item, validate=validate.Length(max=most, error="must have at most {max} entries"), **more)
+    def __init__(self, item: fields.Field[Any], *, most: int, least: int = 0, **more: Any) -> None:
+        told = f"must have {least} to {most} entries" if least else f"must have at most {most} entries"
+        super().__init__(item, validate=validate.Length(least or None, most, error=told), **more)
 
     def _deserialize(self, value: Any, attr: str | None, data: Mapping[str, Any] | None, **kwargs: Any) -> Any:
         return tuple(super()._deserialize(value, attr, data, **kwargs))

@@ -1,6 +1,6 @@
 """Every table of ours. DBOS keeps its own beside them in the same database."""
 
-from app.db.models.access import Member, Session, User
+from app.db.models.access import ApiKey, Member, Session, User
 from app.db.models.clusters import Cluster, InventoryGuest, Node, Storage, Volume
 from app.db.models.guests import Guest, VmidClaim
 from app.db.models.operations import Idempotency, Operation, OperationStep, Worker
@@ -9,6 +9,7 @@ from app.db.models.tenants import Allocation, AuditEntry, QuotaLimit, Template, 
 
 __all__ = [
     "Allocation",
+    "ApiKey",
     "AuditEntry",
     "Cluster",
     "Guest",

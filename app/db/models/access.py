@@ -35,6 +35,23 @@ class Session(Table):
     expires_at: Mapped[datetime]
 
 
+class ApiKey(Table):
+    """`digest` is the secret's SHA-256: 256 random bits need no slow hash. `last_used_at` is right to a minute."""
+
+    __tablename__ = "api_keys"
+
+    id: Mapped[Key]
+    user_id: Mapped[Uuid] = mapped_column(sa.ForeignKey("users.id", ondelete="CASCADE"), index=True)
+    tenant_id: Mapped[Uuid] = mapped_column(sa.ForeignKey("tenants.id", ondelete="CASCADE"), index=True)
+    name: Mapped[str]
+    prefix: Mapped[str]
+    digest: Mapped[str] = mapped_column(sa.String(64), unique=True)
+    actions: Mapped[list[str]]
+    expires_at: Mapped[datetime | None]
+    last_used_at: Mapped[datetime | None]
+    created_at: Mapped[Created]
+
+
 class Member(Table):
     __tablename__ = "members"
 
