@@ -21,6 +21,7 @@ from app.domain.quota import Dimension
 from app.operations import Run
 from app.pve import GuestApi, Pve
 
+STOPPING = ("vzstop", "qmstop", "vzshutdown", "qmshutdown")
 RUNNING_DIMENSIONS = (Dimension.RUNNING_CORES, Dimension.RUNNING_MEMORY)
 
 
@@ -160,8 +161,16 @@ def release_running(run: Run, p: GuestParameters) -> None:
         quota.release(tx, p.tenant, p.guest, RUNNING_DIMENSIONS)
 
 
+def under_way(run: Run, p: GuestParameters, *task_types: str) -> Upid | None:
+    """A task on the guest that PVE still carries out: after a crash it may be the one whose UPID was lost."""
+    node = run.gateways.as_tenant(p.tenant).node(node_now(run, p))
+    return next((row.upid for row in node.tasks(vmid=VmId(p.vmid), source="active") if row.type in task_types), None)
+
+
 def start(run: Run, p: GuestParameters) -> Upid | None:
     """None where it runs already: PVE would call that an error."""
+    if run.again and (lost := under_way(run, p, "vzstart", "qmstart")) is not None:
+        return lost
     api = as_tenant(run, p)
     return None if api.status().status == "running" else api.start()
 
@@ -186,6 +195,16 @@ def settled_state(run: Run, p: GuestParameters) -> dict[str, Any]:
         if not running:
             quota.release(tx, p.tenant, p.guest, RUNNING_DIMENSIONS)
     return {}
+
+
+def settle_back(run: Run, p: GuestParameters) -> None:
+    """The undo of what cannot be taken back: what the guest is now is read and written down, and one that is gone
+    runs no more."""
+    if look(run, p) is Sight.OURS:
+        settled_state(run, p)
+        return
+    set_state(run, p, GuestState.UNKNOWN)
+    release_running(run, p)
 
 
 def touch(row: Guest) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from app.domain.errors import Conflict, PveAbsent
-from app.domain.guests import GuestKind, GuestState
+from app.domain.guests import GuestKind
 from app.domain.identifiers import Upid
 from app.operations import Again, Run, Saga, Step
 from app.sagas import guest
@@ -35,6 +35,8 @@ class Parameters:
 def stop(run: Run, p: Parameters) -> Upid | None:
     if guest.look(run, p) is not guest.Sight.OURS:
         return None
+    if run.again and (lost := guest.under_way(run, p, *guest.STOPPING)) is not None:
+        return lost
     try:
         api = guest.as_tenant(run, p)
         if api.status().status != "running":
@@ -51,13 +53,6 @@ def destroy(run: Run, p: Parameters) -> Again | None:
     return Again(upid) if upid is not None else None
 
 
-def restore_state(run: Run, p: Parameters) -> None:
-    """It was not deleted: what it is now is read and written down."""
-    guest.set_state(run, p, GuestState.UNKNOWN)
-    if guest.look(run, p) is guest.Sight.OURS:
-        guest.settled_state(run, p)
-
-
 # -- definition
 
 
@@ -66,7 +61,7 @@ def delete_of(kind: GuestKind) -> Saga:
         f"{kind}.delete",
         Parameters,
         steps=(
-            Step("marked", undo=restore_state),
+            Step("marked", undo=guest.settle_back),
             Step("stopped", stop),
             Step("destroyed", destroy),
             Step("released", guest.release),

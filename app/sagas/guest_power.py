@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from app.db.session import now
 from app.domain.errors import Conflict
 from app.domain.guests import GuestKind
 from app.domain.identifiers import Upid
@@ -33,15 +34,22 @@ class Parameters:
 
 
 def stop(run: Run, p: Parameters) -> Upid | None:
+    if run.again and (lost := guest.under_way(run, p, *guest.STOPPING)) is not None:
+        return lost
     api = guest.as_tenant(run, p)
     if api.status().status != "running":
         return None
     return api.stop() if p.force else api.shutdown(timeout=p.timeout)
 
 
-def reboot(run: Run, p: Parameters) -> Upid:
+def reboot(run: Run, p: Parameters) -> Upid | None:
+    if run.again and (lost := guest.under_way(run, p, "vzreboot", "qmreboot")) is not None:
+        return lost
     api = guest.as_tenant(run, p)
-    if api.status().status != "running":
+    status = api.status()
+    if run.again and status.status == "running" and status.uptime < (now() - run.began).total_seconds():
+        return None
+    if status.status != "running":
         raise Conflict("The guest does not run.", code="guest.not_running", remedy="Start it.")
     return api.reboot(timeout=p.timeout)
 
@@ -54,8 +62,8 @@ def start_of(kind: GuestKind) -> Saga:
         f"{kind}.start",
         Parameters,
         steps=(
-            Step("claimed", undo=guest.release_running),
-            Step("started", guest.start, undo=_settle),
+            Step("claimed", undo=guest.settle_back),
+            Step("started", guest.start),
             Step("settled", guest.settled_state),
         ),
         result=guest.result,
@@ -66,7 +74,7 @@ def stop_of(kind: GuestKind) -> Saga:
     return Saga(
         f"{kind}.stop",
         Parameters,
-        steps=(Step("stopped", stop, undo=_settle), Step("settled", guest.settled_state)),
+        steps=(Step("stopped", stop, undo=guest.settle_back), Step("settled", guest.settled_state)),
         result=guest.result,
     )
 
@@ -75,14 +83,9 @@ def reboot_of(kind: GuestKind) -> Saga:
     return Saga(
         f"{kind}.reboot",
         Parameters,
-        steps=(Step("rebooted", reboot, undo=_settle), Step("settled", guest.settled_state)),
+        steps=(Step("rebooted", reboot, undo=guest.settle_back), Step("settled", guest.settled_state)),
         result=guest.result,
     )
-
-
-def _settle(run: Run, p: Parameters) -> None:
-    """There is nothing to take back: what the guest is now is read and written down."""
-    guest.settled_state(run, p)
 
 
 STARTS = {kind: start_of(kind) for kind in GuestKind}

@@ -17,6 +17,7 @@ from tests.kill.matrix import Case, Played
 from tests.kill.scenes import scenes
 from tests.lab.process import LabProcess
 
+pytestmark = pytest.mark.timeout(1800)
 EVERY = matrix.cases()
 EVERYDAY = matrix.selection(EVERY, 7)
 
