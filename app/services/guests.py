@@ -144,6 +144,7 @@ class Guests:
 
     def list(self, ctx: Context, kind: GuestKind, wanted: GuestFilter, request: PageRequest) -> Page[bytes]:
         """GUEST documents, ready to be sent; costs PVE nothing. A foreign pool or tenant is NotFound."""
+        rules.require_scope(ctx, Privilege.GUEST_AUDIT)
         scope = rules.visible(ctx)
         with self._db.read() as tx:
             tenant = None
@@ -153,7 +154,6 @@ class Guests:
             conditions = guests.narrowed(
                 tenant=tenant, node=wanted.node, state=wanted.status, name=wanted.name, tag=wanted.tag,
                 template=_flag("template", wanted.template),
-        rules.require_scope(ctx, Privilege.GUEST_AUDIT)
             )  # fmt: skip
             return guests.page(tx, scope, kind, conditions, request)
 
