@@ -33,6 +33,7 @@ from app.services.members import Members
 from app.services.operations import Operations
 from app.services.quotas import Quotas
 from app.services.templates import Templates
+from app.services.strays import Strays
 from app.services.tenants import QUEUE as ACCESS_QUEUE
 from app.services.tenants import Tenants
 from app.services.users import Users
@@ -108,6 +109,7 @@ def run_worker(settings: Settings) -> None:
     inventory = Inventory(house.db, house.credentials)
     Worker(
         house.db,
+    strays = Strays(house.db, house.credentials, stop=settings.stop_privileged)
         REGISTRY,
         PveTasks(house.db, house.credentials),
         house.credentials,
@@ -116,6 +118,7 @@ def run_worker(settings: Settings) -> None:
             Chore("inventory", settings.inventory_interval, inventory.refresh),
             Chore("media", _MEDIA_INTERVAL, inventory.refresh_media),
         ],
+            Chore("strays", settings.inventory_interval, strays.sweep),
     ).run()
 
 

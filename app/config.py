@@ -192,6 +192,7 @@ class Settings:
     vmid_min: VmId = field(default=VmId(10_000), metadata=_by(_identifier(VmId.parse, "a vmid")))
     vmid_max: VmId = field(default=VmId(19_999), metadata=_by(_identifier(VmId.parse, "a vmid")))
     vmid_quarantine_seconds: int = field(default=3600, metadata=_by(_whole(0, 31_536_000)))
+    stop_privileged: bool = field(default=False, metadata=_by(_switch))
     catalog_pool: PoolId = field(default=PoolId("catalog"), metadata=_by(_identifier(PoolId.parse, "a pool id")))
 
     lab: bool | None = field(default=None, metadata=_by(_switch))

@@ -9,7 +9,7 @@ from app.db.session import Tx
 from app.domain.access import Context
 
 ANONYMOUS = "anonymous"
-#: Who acts when nobody called: the house itself, at its start.
+#: Who acts when nobody called: the house itself.
 HOUSE = "poolhouse"
 _LONGEST = 200
 
@@ -43,6 +43,16 @@ def record_anonymous(
         AuditEntry(
             actor=actor, action=action, subject=printable(subject), result=result, address=printable(address),
             request_id=printable(request_id),
+        )
+    )  # fmt: skip
+
+
+def record_own(tx: Tx, action: str, *, tenant: str, guest: str | None, subject: str, result: str) -> None:
+    """What the house found, or did, by itself."""
+    tx.add(
+        AuditEntry(
+            actor=HOUSE, action=action, tenant_id=tenant, guest_id=guest, subject=printable(subject), result=result,
+            address="", request_id="",
         )
     )  # fmt: skip
 

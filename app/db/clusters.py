@@ -78,8 +78,16 @@ def replace_media(tx: Tx, cluster: str, node: str, storage: str, seen: Iterable[
     tx.flush()
 
 
-def replace(tx: Tx, cluster: str, model: type[Row], key: Sequence[str], seen: Iterable[Mapping[str, Any]]) -> None:
-    """Make the cluster's rows of `model` equal to `seen`, writing only what differs."""
+def replace(
+    tx: Tx,
+    cluster: str,
+    model: type[Row],
+    key: Sequence[str],
+    seen: Iterable[Mapping[str, Any]],
+    on_change: Mapping[str, Any] | None = None,
+) -> None:
+    """Make the cluster's rows of `model` equal to `seen`, writing only what differs; a row that does is also given
+    the values of `on_change`."""
     columns = {column.key: column for column in sa.inspect(model).columns}
     known = {
         tuple(getattr(row, name) for name in key): row
@@ -90,7 +98,7 @@ def replace(tx: Tx, cluster: str, model: type[Row], key: Sequence[str], seen: It
         if row is None:
             tx.add(model(cluster_id=cluster, **values))
         elif any(getattr(row, name) != value for name, value in values.items()):
-            for name, value in values.items():
+            for name, value in {**values, **(on_change or {})}.items():
                 setattr(row, name, value)
     for row in known.values():
         tx.delete(row)

@@ -12,7 +12,7 @@ from typing import Any
 
 import structlog
 
-from app.db import clusters, guests, operations, quota
+from app.db import clusters, guests, operations, quota, strays
 from app.db.models import Cluster, Guest, InventoryGuest, Node, Storage
 from app.db.session import Database, Tx, now
 from app.domain.errors import PveError
@@ -32,6 +32,7 @@ class Inventory:
     def __init__(self, db: Database, credentials: Credentials) -> None:
         self._db = db
         self._credentials = credentials
+        self._uptimes: dict[str, Mapping[int, int]] = {}
 
     def refresh(self) -> None:
         """Read every cluster once: nodes, storages, guests."""
@@ -45,6 +46,8 @@ class Inventory:
             with self._db.begin() as tx:
                 _write_places(tx, cluster, resources)
                 _write_guests(tx, cluster, resources.guests, began)
+                if restarted := self._restarted(cluster.id, resources.guests):
+                    strays.look_again(tx, cluster.id, restarted)
                 clusters.observed(tx, cluster.id, began)
 
     def refresh_media(self) -> None:
@@ -63,6 +66,12 @@ class Inventory:
                     continue
                 with self._db.begin() as tx:
                     clusters.replace_media(tx, cluster.id, node, storage, seen)
+
+    def _restarted(self, cluster: str, seen: Iterable[ResourceGuest]) -> list[int]:
+        """Those that were stopped and started between two readings, which both show them running."""
+        before = self._uptimes.get(cluster, {})
+        self._uptimes[cluster] = {guest.vmid: guest.uptime for guest in seen if guest.status == "running"}
+        return [vmid for vmid, uptime in self._uptimes[cluster].items() if uptime < before.get(vmid, 0)]
 
     def _clusters(self) -> Iterable[Cluster]:
         with self._db.read() as tx:
@@ -101,7 +110,8 @@ def _write_places(tx: Tx, cluster: Cluster, resources: Resources) -> None:
 def _write_guests(tx: Tx, cluster: Cluster, seen: Iterable[ResourceGuest], began: datetime) -> None:
     now_there = {int(guest.vmid): guest for guest in seen}
     before = clusters.seen_vmids(tx, cluster.id)
-    clusters.replace(tx, cluster.id, InventoryGuest, ("vmid",), [_seen(guest) for guest in now_there.values()])
+    rows = [_seen(guest) for guest in now_there.values()]
+    clusters.replace(tx, cluster.id, InventoryGuest, ("vmid",), rows, on_change={"looked_at": None})
     busy = operations.guests_with_open(tx)
     for row in guests.of_cluster(tx, cluster.id):
         if row.id in busy or row.changed_at > began:

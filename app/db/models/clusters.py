@@ -73,7 +73,11 @@ class Volume(_Observed, Table):
 
 
 class InventoryGuest(_Observed, Table):
-    """Every guest of the cluster, ours or not, as `/cluster/resources` last told."""
+    """Every guest of the cluster, ours or not, as `/cluster/resources` last told.
+
+    `looked_at` is when a container's config was last read for what that does not tell; null since it changed.
+    `privileged_in` is the tenant that holds it though it is privileged.
+    """
 
     __tablename__ = "observed_guests"
 
@@ -84,3 +88,5 @@ class InventoryGuest(_Observed, Table):
     status: Mapped[str]
     poolid: Mapped[str | None]
     facts: Mapped[dict[str, Any]]
+    looked_at: Mapped[datetime | None]
+    privileged_in: Mapped[str | None]

@@ -121,6 +121,8 @@ def upgrade() -> None:
         sa.Column("status", sa.String(), nullable=False),
         sa.Column("poolid", sa.String(), nullable=True),
         sa.Column("facts", sa.JSON(), nullable=False),
+        sa.Column("looked_at", sa.DateTime(timezone=True), nullable=True),
+        sa.Column("privileged_in", sa.String(), nullable=True),
         sa.Column("cluster_id", sa.String(length=36), nullable=False),
         sa.ForeignKeyConstraint(
             ["cluster_id"], ["clusters.id"], name=op.f("fk_observed_guests_cluster_id"), ondelete="CASCADE"
