@@ -32,8 +32,8 @@ from app.services.inventory import Inventory
 from app.services.members import Members
 from app.services.operations import Operations
 from app.services.quotas import Quotas
-from app.services.templates import Templates
 from app.services.strays import Strays
+from app.services.templates import Templates
 from app.services.tenants import QUEUE as ACCESS_QUEUE
 from app.services.tenants import Tenants
 from app.services.users import Users
@@ -107,18 +107,18 @@ def run_worker(settings: Settings) -> None:
     check_schema(settings)
     house = build(settings)
     inventory = Inventory(house.db, house.credentials)
+    strays = Strays(house.db, house.credentials, stop=settings.stop_privileged)
     Worker(
         house.db,
-    strays = Strays(house.db, house.credentials, stop=settings.stop_privileged)
         REGISTRY,
         PveTasks(house.db, house.credentials),
         house.credentials,
         QUEUES,
         [
             Chore("inventory", settings.inventory_interval, inventory.refresh),
+            Chore("strays", settings.inventory_interval, strays.sweep),
             Chore("media", _MEDIA_INTERVAL, inventory.refresh_media),
         ],
-            Chore("strays", settings.inventory_interval, strays.sweep),
     ).run()
 
 
