@@ -285,8 +285,6 @@ def upgrade() -> None:
     op.create_index("ix_guests_kind", "guests", ["kind", "created_at", "id"], unique=False)
     op.create_index("ix_guests_list", "guests", ["tenant_id", "kind", "created_at", "id"], unique=False)
     op.create_table(
-        "members",
-    op.create_table(
         "api_keys",
         sa.Column("id", sa.String(length=36), nullable=False),
         sa.Column("user_id", sa.String(length=36), nullable=False),
@@ -305,6 +303,8 @@ def upgrade() -> None:
     )
     op.create_index(op.f("ix_api_keys_tenant_id"), "api_keys", ["tenant_id"], unique=False)
     op.create_index(op.f("ix_api_keys_user_id"), "api_keys", ["user_id"], unique=False)
+    op.create_table(
+        "members",
         sa.Column("tenant_id", sa.String(length=36), nullable=False),
         sa.Column("user_id", sa.String(length=36), nullable=False),
         sa.Column("role", sa.String(), nullable=False),
@@ -348,11 +348,11 @@ def downgrade() -> None:
     op.drop_index("ix_allocations_tenant", table_name="allocations")
     op.drop_table("allocations")
     op.drop_table("quota_limits")
-    op.drop_index(op.f("ix_members_user_id"), table_name="members")
-    op.drop_table("members")
     op.drop_index(op.f("ix_api_keys_user_id"), table_name="api_keys")
     op.drop_index(op.f("ix_api_keys_tenant_id"), table_name="api_keys")
     op.drop_table("api_keys")
+    op.drop_index(op.f("ix_members_user_id"), table_name="members")
+    op.drop_table("members")
     op.drop_index("ix_guests_list", table_name="guests")
     op.drop_index("ix_guests_kind", table_name="guests")
     op.drop_index("ix_guests_count", table_name="guests")
