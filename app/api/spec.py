@@ -108,9 +108,9 @@ def _finish(path: str, method: str, operation: dict[str, Any], parameters: Seque
     is_public = path in PUBLIC
     if is_public:
         operation["security"] = []
-    refusals = {400, 422, 429} | (set() if is_public else {401, 403})
     elif path in _LOG_IN_ONLY:
         operation["security"] = [{"bearer": []}]
+    refusals = {400, 422, 429} | (set() if is_public else {401, 403})
     if parameters or "/proxmox/" in path or path == "/api/operations":
         refusals.add(404)
     if method in MUTATIONS:
