@@ -22,6 +22,7 @@ from app.sagas import REGISTRY
 from app.sagas.credentials import Credentials
 from app.sagas.tasks import PveTasks
 from app.services import Services
+from app.services.access import Access
 from app.services.api_keys import ApiKeys
 from app.services.auth import Auth
 from app.services.guests import QUEUE as GUESTS_QUEUE
@@ -70,6 +71,7 @@ def build(settings: Settings) -> House:
         tenants=Tenants(db, engine, realm="pve", catalog=settings.catalog_pool, vmid_rest=rules.vmid_rest),
         members=Members(db),
         quotas=Quotas(db),
+        access=Access(db, credentials, catalog=settings.catalog_pool),
         guests=Guests(db, engine, credentials, rules),
         operations=Operations(db, engine, REGISTRY),
         templates=Templates(db),

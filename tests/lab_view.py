@@ -31,10 +31,10 @@ class LabView:
     def delete(self, path: str) -> Any:
         return self._data("DELETE", path)
 
-    def post(self, path: str, **params: Any) -> Any:
+    def post(self, path: str, /, **params: Any) -> Any:
         return self._data("POST", path, params)
 
-    def put(self, path: str, **params: Any) -> Any:
+    def put(self, path: str, /, **params: Any) -> Any:
         return self._data("PUT", path, params)
 
     def guests(self) -> list[dict[str, Any]]:

@@ -57,6 +57,7 @@ URLS: Mapping[str, Mapping[str, type[MethodView]]] = {
         "/tenants/<tenant>/members/<user>": tenants.MemberView,
         "/tenants/<tenant>/quota": tenants.QuotaView,
         "/tenants/<tenant>/usage": tenants.UsageView,
+        "/tenants/<tenant>/access": tenants.AccessView,
     },
     "vms": {f"/proxmox/vms{path}": view for path, view in vms.VIEWS.items()},
     "cts": {f"/proxmox/cts{path}": view for path, view in cts.VIEWS.items()},

@@ -117,7 +117,7 @@ def _finish(path: str, method: str, operation: dict[str, Any], parameters: Seque
         refusals |= {409, 413, 415}
     if path == "/api/auth/login" or path == "/api/auth/refresh":
         refusals |= {401, 403}
-    if "/proxmox/" in path or "202" in operation["responses"]:
+    if "/proxmox/" in path or path.endswith("/access") or "202" in operation["responses"]:
         refusals |= {502, 503, 504, 507}
     answers = {str(status): given for status, given in operation["responses"].items() if str(status) < "400"}
     for status, given in answers.items():

@@ -15,6 +15,7 @@ from app.api.schemas.tenants import (
     MemberQuerySchema,
     MemberSchema,
     QuotaSchema,
+    TenantAccessSchema,
     TenantCreateSchema,
     TenantQuerySchema,
     TenantSchema,
@@ -25,7 +26,7 @@ from app.api.schemas.tenants import (
 )
 from app.domain.operations import Operation
 from app.domain.paging import Page, PageRequest
-from app.domain.tenants import Member, Tenant, TenantChanges, TenantSpec, Usage
+from app.domain.tenants import Member, Tenant, TenantAccess, TenantChanges, TenantSpec, Usage
 
 
 class TenantsView(MethodView):
@@ -101,3 +102,10 @@ class UsageView(MethodView):
     def get(self, tenant: str) -> Usage:
         """Show what a tenant uses, allocated and running apart, in all and by user"""
         return current.services.quotas.usage(current.ctx, tenant)
+
+
+class AccessView(MethodView):
+    @blp.response(200, TenantAccessSchema)
+    def get(self, tenant: str) -> TenantAccess:
+        """Show what a tenant may do by our policy and by PVE, every difference marked"""
+        return current.services.access.explain(current.ctx, tenant)

@@ -67,6 +67,12 @@ def seen_guest(tx: Tx, cluster: str, vmid: int) -> InventoryGuest | None:
     return tx.get(InventoryGuest, {"cluster_id": cluster, "vmid": vmid})
 
 
+def seen_in_pool(tx: Tx, cluster: str, poolid: str) -> set[int]:
+    """The vmids of a pool."""
+    in_pool = sa.and_(InventoryGuest.cluster_id == cluster, InventoryGuest.poolid == poolid)
+    return set(tx.scalars(sa.select(InventoryGuest.vmid).where(in_pool)))
+
+
 def seen_vmids(tx: Tx, cluster: str) -> set[int]:
     return set(tx.scalars(sa.select(InventoryGuest.vmid).where(InventoryGuest.cluster_id == cluster)))
 

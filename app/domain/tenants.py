@@ -74,6 +74,47 @@ class Member:
 
 
 @dataclass(frozen=True)
+class ActionRights:
+    """One action of ours: the roles that have it now, and PVE's privileges that it needs and that are missing."""
+
+    action: str
+    roles: Sequence[str]
+    needs: Sequence[str]
+    missing: Sequence[str]
+
+
+@dataclass(frozen=True)
+class PathRights:
+    """The privileges that the tenant's token should have on one of PVE's paths, and has."""
+
+    path: str
+    expected: Sequence[str]
+    actual: Sequence[str]
+    missing: Sequence[str]
+    excess: Sequence[str]
+
+    @property
+    def differs(self) -> bool:
+        return bool(self.missing or self.excess)
+
+
+@dataclass(frozen=True)
+class TenantAccess:
+    """`token_accepted`: PVE takes the tenant's token at all; where it does not, everything is missing."""
+
+    tenant: str
+    pve_user: str
+    suspended: bool
+    token_accepted: bool
+    actions: Sequence[ActionRights]
+    paths: Sequence[PathRights]
+
+    @property
+    def differs(self) -> bool:
+        return any(path.differs for path in self.paths)
+
+
+@dataclass(frozen=True)
 class User:
     id: str
     username: str

@@ -40,6 +40,11 @@ def visible(ctx: Context) -> TenantScope:
     return TenantScope(frozenset(ctx.memberships))
 
 
+def in_tenant(role: TenantRole, *, suspended: bool) -> frozenset[Privilege]:
+    """What a member may do in a tenant."""
+    return IN_TENANT[role] & _SUSPENDED if suspended else IN_TENANT[role]
+
+
 def require(ctx: Context, privilege: Privilege, *, on: str | None = None) -> None:
     """Raises unless the caller has `privilege` on the tenant `on` (an id), or in the whole house where `on` is None.
 
@@ -53,10 +58,11 @@ def require(ctx: Context, privilege: Privilege, *, on: str | None = None) -> Non
         if on is not None and not visible(ctx).contains(on):
             raise NotFound
         raise Forbidden("Your role does not allow this.", remedy="Ask an administrator.")
+    if privilege in in_tenant(membership.role, suspended=membership.suspended):
+        return
     if membership.suspended and privilege not in _SUSPENDED:
         raise Forbidden("This tenant is suspended.", code="tenant.suspended", remedy="Ask an administrator.")
-    if privilege not in IN_TENANT[membership.role]:
-        raise Forbidden(f"A {membership.role} may not do this.", remedy="Ask an owner of the tenant.")
+    raise Forbidden(f"A {membership.role} may not do this.", remedy="Ask an owner of the tenant.")
 
 
 def require_scope(ctx: Context, privilege: Privilege) -> None:

@@ -5,7 +5,7 @@ Everything carries the tenant's mark in its comment; an undo removes nothing wit
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from app.db import tenants
@@ -57,15 +57,17 @@ def mark(tenant: str) -> str:
     return f"poolhouse-tenant: {tenant}"
 
 
-def rights(p: Parameters) -> Iterator[tuple[str, str]]:
+def rights(
+    poolid: str, storages: Iterable[str], bridges: Iterable[str], catalog: str | None
+) -> Iterator[tuple[str, str]]:
     """(path, role) of everything that a tenant may reach; never `/`."""
-    yield f"/pool/{p.poolid}", GUEST_ROLE
-    for storage in p.storages:
+    yield f"/pool/{poolid}", GUEST_ROLE
+    for storage in storages:
         yield f"/storage/{storage}", STORAGE_ROLE
-    for bridge in p.bridges:
+    for bridge in bridges:
         yield f"/sdn/zones/localnetwork/{bridge}", NETWORK_ROLE
-    if p.catalog:
-        yield f"/pool/{p.catalog}", CATALOG_ROLE
+    if catalog:
+        yield f"/pool/{catalog}", CATALOG_ROLE
 
 
 # -- functions
@@ -124,7 +126,7 @@ def make_token(run: Run, p: Parameters) -> None:
 def grant(run: Run, p: Parameters) -> None:
     """To the user and to its token: a privilege-separated token has the intersection of both."""
     access = _admin(run, p).access
-    for path, role in rights(p):
+    for path, role in rights(p.poolid, p.storages, p.bridges, p.catalog):
         access.grant(path, role, user=PveUserId(p.pve_user))
         access.grant(path, role, token=TokenId(p.token_id))
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from app.services.access import Access
 from app.services.api_keys import ApiKeys
 from app.services.auth import Auth
 from app.services.guests import Guests
@@ -27,6 +28,7 @@ class Services:
     tenants: Tenants
     members: Members
     quotas: Quotas
+    access: Access
     guests: Guests
     operations: Operations
     templates: Templates

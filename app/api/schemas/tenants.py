@@ -74,6 +74,36 @@ class MemberQuerySchema(PageQuerySchema):
     sort = sort_by("username", "role", "created_at")
 
 
+class ActionRightsSchema(Schema):
+    """An action of ours, the roles that have it now, and what it needs of PVE on the tenant's pool."""
+
+    action = fields.String(required=True)
+    roles = fields.List(fields.String(), required=True)
+    needs = fields.List(fields.String(), required=True)
+    missing = fields.List(fields.String(), required=True, metadata={"description": "Allowed by us, refused by PVE."})
+
+
+class PathRightsSchema(Schema):
+    """One of PVE's paths: the privileges that the tenant's token should have there, and has."""
+
+    path = fields.String(required=True)
+    expected = fields.List(fields.String(), required=True)
+    actual = fields.List(fields.String(), required=True)
+    missing = fields.List(fields.String(), required=True)
+    excess = fields.List(fields.String(), required=True)
+    differs = fields.Boolean(required=True)
+
+
+class TenantAccessSchema(Schema):
+    tenant = fields.String(required=True)
+    pve_user = fields.String(required=True)
+    suspended = fields.Boolean(required=True)
+    token_accepted = fields.Boolean(required=True, metadata={"description": "PVE takes the tenant's token at all."})
+    differs = fields.Boolean(required=True, metadata={"description": "Any path differs."})
+    actions = fields.List(fields.Nested(ActionRightsSchema), required=True)
+    paths = fields.List(fields.Nested(PathRightsSchema), required=True)
+
+
 class WhoseQuotaSchema(Schema):
     user = PublicId(load_default=None, metadata={"description": "Limit this member's share instead of the tenant."})
 
