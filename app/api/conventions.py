@@ -50,6 +50,10 @@ PREFER_HEADER: Mapping[str, Any] = {
     "in": "header", "name": "Prefer", "required": False, "schema": {"type": "string"},
     "description": "`wait=N`: answer when the operation has ended, or after N seconds (at most 120).",
 }  # fmt: skip
+IF_MATCH_HEADER: Mapping[str, Any] = {
+    "in": "header", "name": "If-Match", "required": False, "schema": {"type": "string"},
+    "description": "The ETag of the guest's configuration: changed meanwhile, the request is refused with 412.",
+}  # fmt: skip
 LOCATION: Mapping[str, Any] = {"Location": {"schema": {"type": "string"}, "description": "The operation's address."}}
 
 
@@ -113,8 +117,8 @@ class Blueprint(flask_smorest.Blueprint):  # type: ignore[misc]
 
         return decorate
 
-    def accepted(self) -> Callable[[V], V]:
-        """The view gives an Operation."""
+    def accepted(self, *, if_match: bool = False) -> Callable[[V], V]:
+        """The view gives an Operation. `if_match`: it asks for `expected_etags`."""
         waited = super().response(HTTPStatus.OK, OperationSchema, description="With `Prefer: wait`: it has ended.")
         begun = super().response(
             HTTPStatus.ACCEPTED, OperationSchema, headers=LOCATION, description="Accepted; follow the operation."
@@ -124,6 +128,7 @@ class Blueprint(flask_smorest.Blueprint):  # type: ignore[misc]
             follow = _repeatable(view)
             follow._apidoc = waited(begun(view))._apidoc  # type: ignore[attr-defined]
             follow._apidoc["is_operation"] = True  # type: ignore[attr-defined]
+            follow._apidoc["if_match"] = if_match  # type: ignore[attr-defined]
             return follow  # type: ignore[return-value]
 
         return decorate
@@ -145,7 +150,20 @@ class Blueprint(flask_smorest.Blueprint):  # type: ignore[misc]
             doc.setdefault("parameters", []).append(dict(IDEMPOTENCY_HEADER))
         if doc_info.get("is_operation"):
             doc.setdefault("parameters", []).append(dict(PREFER_HEADER))
+        if doc_info.get("if_match"):
+            doc.setdefault("parameters", []).append(dict(IF_MATCH_HEADER))
         return doc
+
+
+def expected_etags() -> frozenset[str] | None:
+    """What the resource may be for the caller to go on (If-Match); None where anything may.
+
+    Weak ones count, too: a proxy that compresses answers makes ours weak on their way out.
+    """
+    given = request.if_match
+    if "If-Match" not in request.headers or given.star_tag:
+        return None
+    return frozenset(given.as_set(include_weak=True))
 
 
 def takes(view: type[MethodView], method: str, location: str) -> bool:

@@ -29,6 +29,7 @@ STATUSES: Mapping[type[AppError], int] = {
     errors.CapacityExceeded: 507,
     errors.Unavailable: 503,
     errors.PveError: 502,
+    errors.PveChanged: 412,
     errors.PveUnreachable: 503,
     errors.PveAway: 503,
     errors.PveTimeout: 504,

@@ -49,6 +49,7 @@ _REFUSALS = {
     403: "Seen, but not allowed: role, quota or policy",
     404: "Not there, or not the caller's",
     409: "Busy, taken, or in the wrong state",
+    412: "What `If-Match` expects is not so any more",
     413: "The body is too large",
     415: "The body is not JSON",
     422: "A value is wrong; `errors` names each field",
@@ -115,6 +116,8 @@ def _finish(path: str, method: str, operation: dict[str, Any], parameters: Seque
         refusals.add(404)
     if method in MUTATIONS:
         refusals |= {409, 413, 415}
+    if any(parameter["name"] == "If-Match" for parameter in operation.get("parameters", [])):
+        refusals.add(412)
     if path == "/api/auth/login" or path == "/api/auth/refresh":
         refusals |= {401, 403}
     if "/proxmox/" in path or path.endswith("/access") or "202" in operation["responses"]:

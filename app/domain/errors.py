@@ -13,6 +13,7 @@ AppError
 └── PveError              PVE's trouble, never the caller's
     ├── PveRefused        PVE said no, or answered nonsense       pve.refused
     │   ├── PveAbsent     PVE says that it does not exist         pve.absent
+    │   ├── PveChanged    the config is not the expected one      pve.config_changed
     │   └── PveDenied     PVE took our credential for too little  pve.auth_failed
     ├── PveTaskFailed     the task ended badly                    pve.task_failed
     └── PveAway           try again later
@@ -129,6 +130,14 @@ class PveRefused(PveError):
 class PveAbsent(PveRefused):
     code = "pve.absent"
     title = "Proxmox VE has no such object"
+
+
+class PveChanged(PveRefused):
+    code = "pve.config_changed"
+    title = "Changed meanwhile"
+
+    def __init__(self, detail: str = "The configuration was changed by someone else meanwhile.", **more: Any) -> None:
+        super().__init__(detail, **{**more, "remedy": "Read it again (`GET .../config`) and repeat the change."})
 
 
 class PveDenied(PveRefused):

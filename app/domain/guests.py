@@ -100,6 +100,38 @@ class VmSpec:
 
 
 @dataclass(frozen=True)
+class NetworkChange:
+    """What is to be different about a network card: None stays as it is, a `vlan` or `rate` of 0 goes.
+
+    A new `ip` comes with its own `gw`, or has none.
+    """
+
+    bridge: BridgeName | None = None
+    ip: str | None = None
+    gw: str | None = None
+    vlan: int | None = None
+    rate: float | None = None
+
+
+@dataclass(frozen=True)
+class GuestChange:
+    """What is to be different about a guest; None stays as it is. `memory`, `swap` MiB; `disk_increment_gb` GiB.
+
+    `swap` is a container's. `disk_increment_gb` is how much the disk that it boots from grows.
+    """
+
+    name: GuestName | None = None
+    cores: int | None = None
+    memory: int | None = None
+    swap: int | None = None
+    net: NetworkChange | None = None
+    tags: tuple[Tag, ...] | None = None
+    description: str | None = None
+    onboot: bool | None = None
+    disk_increment_gb: int = 0
+
+
+@dataclass(frozen=True)
 class GuestFilter:
     """What a list of guests is narrowed to; `poolid` and `tenant` are resolved within what the caller may see."""
 

@@ -287,6 +287,8 @@ class _Settled:
             step.state = StepState.UNDONE if self.undo else StepState.DONE
             if not self.undo:
                 step.output = dict(self.output) if self.output is not None else None
+            elif self.output is not None:
+                row.error = {**(row.error or {}), **self.output}
         elif self.undo:
             row.error = {**(row.error or self.problem), "undo": dict(self.problem)}
             operations.finish(row, OperationState.STUCK)

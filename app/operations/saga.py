@@ -6,7 +6,8 @@ Either may return
 
 * a `Upid`: a task was started. It is stored before anyone waits; the watcher wakes the saga when the task has ended;
 * `Again`: as a Upid, and the function is called once more afterwards (a loop over many tasks);
-* a mapping: the step's output, JSON values only, which later steps and their undos read in `run.outputs[name]`;
+* a mapping: the step's output, JSON values only, which later steps and their undos read in `run.outputs[name]`; of an
+  undo, what it could not take back: members of the operation's error;
 * None.
 
 It raises `PveAway` for "try again later" and any other `AppError` for "refused".

@@ -19,6 +19,11 @@ def check(limits: Limits, *, used: Mapping[Dimension, int], demand: Amounts, who
             raise QuotaExceeded(dimension, limit=limit, used=used[dimension], requested=requested, whose=whose)
 
 
+def growth(held: Amounts, wanted: Amounts) -> Amounts:
+    """What must come on top of what is held to have what is wanted; nothing where that is less."""
+    return {dimension: max(0, amount - held.get(dimension, 0)) for dimension, amount in wanted.items()}
+
+
 def of_guest(*, cores: int, memory: int, disk_gb: int, networks: int = 1) -> Amounts:
     """What a guest of this size takes, stopped. `memory` MiB."""
     return {

@@ -6,7 +6,7 @@ import ipaddress
 from collections.abc import Iterable
 
 from app.domain.errors import Invalid
-from app.domain.guests import Network
+from app.domain.guests import GuestKind, Network, NetworkChange
 from app.domain.identifiers import BridgeName
 
 _VLAN = range(1, 4095)
@@ -25,6 +25,27 @@ def vm_card(net: Network) -> str | None:
     if net.bridge is None:
         return None
     return ",".join(["virtio", f"bridge={BridgeName.parse(net.bridge)}", *_limits(net)])
+
+
+def changed_card(card: str, kind: GuestKind, change: NetworkChange) -> str:
+    """The card as it is with what the change names; its MAC and all else stay. `card` is empty where there is none."""
+    fresh = "name=eth0,firewall=1,ip=dhcp" if kind == GuestKind.CT else "virtio,firewall=1"
+    properties = dict(part.partition("=")[::2] for part in (card or fresh).split(","))
+    if change.bridge is not None:
+        properties["bridge"] = BridgeName.parse(change.bridge)
+    if "bridge" not in properties:
+        # a card without one would be on the node's own network
+        raise Invalid({"net": {"bridge": ["must be named: the guest has no network card"]}})
+    if change.ip is not None:
+        for name in ("ip", "gw", "ip6", "gw6"):
+            properties.pop(name, None)
+        properties |= dict(part.split("=", 1) for part in address_properties(change.ip, change.gw))
+    for name, value in (("tag", change.vlan), ("rate", change.rate)):
+        if value == 0:
+            properties.pop(name, None)
+        elif value is not None:
+            properties[name] = f"{value:g}"
+    return ",".join(f"{name}={value}" if value else name for name, value in properties.items())
 
 
 def address_properties(ip: str, gw: str | None) -> list[str]:

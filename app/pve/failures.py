@@ -1,8 +1,8 @@
 """PVE's words for trouble, read once: the same table serves HTTP answers and the exit statuses of tasks.
 
 A class is given where a caller branches on it, a code of its own where only the wording differs:
-`pve.exists`, `pve.config_changed`, `pve.already_running`, `pve.not_running`, `pve.running`, `pve.protected`,
-`pve.not_empty`, `pve.agent_absent`, `pve.task_stopped`, `pve.task_lost`. Every error has the member `try_again`.
+`pve.exists`, `pve.already_running`, `pve.not_running`, `pve.running`, `pve.protected`, `pve.not_empty`,
+`pve.agent_absent`, `pve.task_stopped`, `pve.task_lost`. Every error has the member `try_again`.
 The texts are those of PVE 9.1 (pve-access-control 9.0, qemu-server 9.1, pve-container 6.0).
 """
 
@@ -18,6 +18,7 @@ from app.domain.errors import (
     CapacityExceeded,
     PveAbsent,
     PveAway,
+    PveChanged,
     PveDenied,
     PveError,
     PveLocked,
@@ -78,8 +79,7 @@ READINGS: tuple[Reading, ...] = (
         remedy="Free some room, ask for less, or choose another storage.",
     ),
     _reading(r"checksum mismatch \(file change|detected modified configuration",
-             PveRefused, "The configuration was changed by someone else meanwhile.", "pve.config_changed",
-             "Read it again and repeat the change."),
+             PveChanged, "The configuration was changed by someone else meanwhile."),
     _reading(r"already exists|already defined|already used|[Aa]lready a pool member|failed: File exists",
              None, "Something of this name or number is there already.", "pve.exists"),
     _reading(r"is not empty \(", PveRefused, "It still contains something.", "pve.not_empty"),

@@ -13,15 +13,16 @@ from typing import Any, Protocol
 
 from app.db import guests, quota
 from app.db.models import Guest
-from app.db.session import now
+from app.db.session import Tx, now
 from app.domain.errors import Conflict, PveAbsent, PveDenied, PveLocked, PveRefused
 from app.domain.guests import GuestKind, GuestState, owner_mark
 from app.domain.identifiers import NodeName, PoolId, TokenId, Upid, VmId
 from app.domain.quota import Dimension
 from app.operations import Run
-from app.pve import GuestApi, Pve
+from app.pve import GuestApi, GuestStatus, Pve
 
 STOPPING = ("vzstop", "qmstop", "vzshutdown", "qmshutdown")
+_MIB = 2**20
 RUNNING_DIMENSIONS = (Dimension.RUNNING_CORES, Dimension.RUNNING_MEMORY)
 
 
@@ -192,9 +193,21 @@ def settled_state(run: Run, p: GuestParameters) -> dict[str, Any]:
         if row.kind == GuestKind.CT:
             row.unprivileged = config.unprivileged
         touch(row)
-        if not running:
+        if running:
+            _charge_running(tx, row, status)
+        else:
             quota.release(tx, p.tenant, p.guest, RUNNING_DIMENSIONS)
     return {}
+
+
+def _charge_running(tx: Tx, row: Guest, status: GuestStatus) -> None:
+    """The larger of what it runs with and what its next start gives it; never more than was claimed for that."""
+    runs_with = {Dimension.RUNNING_CORES: status.cpus, Dimension.RUNNING_MEMORY: -(-status.maxmem // _MIB)}
+    to_come = {Dimension.RUNNING_CORES: row.cores, Dimension.RUNNING_MEMORY: row.memory}
+    held = quota.held(tx, row.tenant_id, row.id)
+    for dimension, amount in to_come.items():
+        needed = max(amount, runs_with[dimension])
+        quota.allocate(tx, row, {dimension: min(needed, held.get(dimension, needed))})
 
 
 def settle_back(run: Run, p: GuestParameters) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import uuid
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,8 +12,17 @@ from app.db import audit, clusters, guests, operations, quota, templates, tenant
 from app.db.models import Guest, Tenant
 from app.db.session import Database, Tx
 from app.domain.access import Context, Privilege, TenantScope
-from app.domain.errors import Busy, Conflict, Invalid, NotFound, PveAbsent, PveRefused
-from app.domain.guests import ContainerSpec, GuestFilter, GuestKind, GuestState, Network, Placement, VmSpec
+from app.domain.errors import Busy, Conflict, Invalid, NotFound, PveAbsent, PveChanged, PveRefused
+from app.domain.guests import (
+    ContainerSpec,
+    GuestChange,
+    GuestFilter,
+    GuestKind,
+    GuestState,
+    Network,
+    Placement,
+    VmSpec,
+)
 from app.domain.identifiers import BridgeName, MalformedIdentifier, NodeName, VmId, Volid
 from app.domain.operations import Operation
 from app.domain.paging import Page, PageRequest
@@ -24,7 +33,7 @@ from app.operations.engine import Submission
 from app.policy import placement, rules
 from app.policy import quota as quota_rules
 from app.pve import GuestApi
-from app.sagas import ct_create, guest_delete, guest_power, vm_create
+from app.sagas import ct_create, guest, guest_change, guest_delete, guest_power, vm_create
 from app.sagas.credentials import Credentials
 
 QUEUE = "guests"
@@ -190,13 +199,7 @@ class Guests:
         """Claims the running quota."""
         with self._db.begin() as tx:
             row = self._free_guest(tx, ctx, kind, ref, Privilege.GUEST_POWER)
-            held = quota.held(tx, row.tenant_id, row.id)
-            demand = {
-                dimension: amount - held.get(dimension, 0)
-                for dimension, amount in quota_rules.of_running(cores=row.cores, memory=row.memory).items()
-            }
-            _check_quota(tx, row.tenant_id, row.user_id, demand)
-            quota.allocate(tx, row, quota_rules.of_running(cores=row.cores, memory=row.memory))
+            _claim(tx, row, quota_rules.of_running(cores=row.cores, memory=row.memory))
             return self._act(tx, ctx, row, guest_power.STARTS[kind], guest_power.Parameters(**_target(row)))
 
     def stop(self, ctx: Context, kind: GuestKind, ref: str, *, force: bool, timeout: int) -> Operation:
@@ -210,6 +213,33 @@ class Guests:
         with self._db.begin() as tx:
             row = self._free_guest(tx, ctx, kind, ref, Privilege.GUEST_POWER)
             return self._act(tx, ctx, row, guest_power.REBOOTS[kind], guest_power.Parameters(**_target(row)))
+
+    def change(
+        self, ctx: Context, kind: GuestKind, ref: str, wanted: GuestChange, expected: Collection[str] | None
+    ) -> Operation:
+        """What grows is claimed now; what shrinks is given back once PVE has it.
+
+        Raises PveChanged where the config's digest is none of `expected`; None: whatever it is.
+        """
+        digest = self._expected_digest(ctx, kind, ref, expected) if expected is not None else None
+        with self._db.begin() as tx:
+            row = self._free_guest(tx, ctx, kind, ref, Privilege.GUEST_ALLOCATE)
+            if wanted.net is not None and wanted.net.bridge is not None:
+                _require_bridge(tenants.lock(tx, row.tenant_id), wanted.net.bridge)
+            cores, memory = wanted.cores or row.cores, wanted.memory or row.memory
+            size = quota_rules.of_guest(cores=cores, memory=memory, disk_gb=row.disk_gb + wanted.disk_increment_gb)
+            held = quota.held(tx, row.tenant_id, row.id)
+            runs = not held.keys().isdisjoint(guest.RUNNING_DIMENSIONS)
+            _claim(tx, row, {**size, **(quota_rules.of_running(cores=cores, memory=memory) if runs else {})})
+            parameters = guest_change.Parameters(
+                **_target(row), change=dataclasses.asdict(wanted), held={str(d): n for d, n in held.items()},
+                digest=digest,
+                before={
+                    "name": row.name, "tags": list(row.tags), "cores": row.cores, "memory": row.memory,
+                    "disk_gb": row.disk_gb,
+                },
+            )  # fmt: skip
+            return self._act(tx, ctx, row, guest_change.CHANGES[kind], parameters)
 
     def delete(self, ctx: Context, kind: GuestKind, ref: str, *, purge: bool, force: bool) -> Operation:
         """A running guest needs `force`: Conflict `guest.running`."""
@@ -242,10 +272,18 @@ class Guests:
         if tenant.state != TenantState.ACTIVE:
             raise Conflict("The tenant is being deleted.", code="tenant.not_ready")
         row = guests.again(tx, row)
-        open_one = operations.open_on(tx, row.id)
-        if open_one is not None:
-            raise Busy(f"/api/operations/{open_one}")
+        _require_free(tx, row)
         return row
+
+    def _expected_digest(self, ctx: Context, kind: GuestKind, ref: str, expected: Collection[str]) -> str:
+        """The config's digest as it is now, if it is one of these; PVE compares it again when the change arrives."""
+        with self._db.read() as tx:
+            row = self._found(tx, ctx, kind, ref, Privilege.GUEST_ALLOCATE)
+            _require_free(tx, row)
+        digest: str = self._live(row, lambda api: api.config()).digest
+        if digest not in expected:
+            raise PveChanged
+        return digest
 
     def _read(self, ctx: Context, kind: GuestKind, ref: str) -> tuple[Guest, dict[str, Any]]:
         with self._db.read() as tx:
@@ -273,6 +311,20 @@ class Guests:
             "guest": row.id, "tenant": tenant.id, "cluster": row.cluster_id, "poolid": tenant.poolid,
             "token_id": tenant.token_id, "node": row.node, "vmid": row.vmid, "vmid_rest": self._settings.vmid_rest,
         }  # fmt: skip
+
+
+def _require_free(tx: Tx, row: Guest) -> None:
+    open_one = operations.open_on(tx, row.id)
+    if open_one is not None:
+        raise Busy(f"/api/operations/{open_one}")
+
+
+def _claim(tx: Tx, row: Guest, wanted: Amounts) -> None:
+    """Let the guest hold at least this much. Raises QuotaExceeded."""
+    held = quota.held(tx, row.tenant_id, row.id)
+    growth = quota_rules.growth(held, wanted)
+    _check_quota(tx, row.tenant_id, row.user_id, growth)
+    quota.allocate(tx, row, {dimension: held.get(dimension, 0) + amount for dimension, amount in growth.items()})
 
 
 def _to(row: Guest) -> Submission:
@@ -364,9 +416,13 @@ def _network(tenant: Tenant, asked: Network) -> Network:
         if not tenant.bridges:
             raise Invalid({"net": {"bridge": ["your tenant has no bridge"]}})
         return dataclasses.replace(asked, bridge=BridgeName(tenant.bridges[0]))
-    if asked.bridge not in tenant.bridges:
-        raise Invalid({"net": {"bridge": ["is not a bridge that you may use"]}})
+    _require_bridge(tenant, asked.bridge)
     return asked
+
+
+def _require_bridge(tenant: Tenant, bridge: str) -> None:
+    if bridge not in tenant.bridges:
+        raise Invalid({"net": {"bridge": ["is not a bridge that you may use"]}})
 
 
 def _place(tx: Tx, tenant: Tenant, spec: ContainerSpec | VmSpec, content: str, medium: Medium) -> placement.Place:

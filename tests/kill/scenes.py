@@ -77,9 +77,11 @@ def scenes() -> list[Scene]:
             "vm.create", "clone", lambda _: _make("vm", template="debian-12-vm", disk_gb=3, start=True, tags=["a"])()
         ),
     ]
+    larger = {"memory": 256, "cores": 2, "tags": ["b"], "net": {"vlan": 5}, "disk_increment_gb": 1}
     for kind in _BODIES:
         stopped, running = _make(kind), _make(kind, start=True)
         found += [
+            Scene(f"{kind}.change", "", _on_guest(kind, "PATCH", "", larger), running),
             Scene(f"{kind}.start", "", _on_guest(kind, "POST", "/start"), stopped),
             Scene(f"{kind}.stop", "", _on_guest(kind, "POST", "/stop"), running),
             Scene(f"{kind}.reboot", "", _on_guest(kind, "POST", "/reboot"), running),

@@ -12,6 +12,7 @@ from app.domain.errors import (
     CapacityExceeded,
     PveAbsent,
     PveAway,
+    PveChanged,
     PveLocked,
     PveRefused,
     PveTaskFailed,
@@ -85,7 +86,7 @@ def test_a_tasks_log_tells_of_a_lock_that_the_end_does_not() -> None:
 )
 def test_the_refusals_that_callers_tell_apart(text: str, code: str) -> None:
     error = from_answer("POST", 500, text, {"data": None, "message": f"{text}\n"})
-    assert type(error) is PveRefused
+    assert type(error) is (PveChanged if code == "pve.config_changed" else PveRefused)
     assert error.code == code
     assert text not in error.detail
 

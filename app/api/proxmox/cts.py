@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from app import current
-from app.api.conventions import blp
+from app.api.conventions import blp, expected_etags
 from app.api.proxmox import guests
-from app.api.schemas.guests import ContainerCreateSchema
-from app.domain.guests import ContainerSpec, GuestKind
+from app.api.schemas.guests import ContainerChangeSchema, ContainerCreateSchema
+from app.domain.guests import ContainerSpec, GuestChange, GuestKind
 from app.domain.operations import Operation
 
 _EXAMPLE = {"name": "app-1", "template": "debian-12", "memory": 512, "cores": 1, "disk_gb": 8, "tenant": "demo"}
+
+_CHANGE = {"memory": 1024, "swap": 256, "disk_increment_gb": 2}
 
 
 class ContainersView(guests.GuestsView):
@@ -22,4 +24,16 @@ class ContainersView(guests.GuestsView):
         return current.services.guests.create_container(current.ctx, spec)
 
 
-VIEWS = guests.views(GuestKind.CT, ContainersView)
+class ContainerView(guests.GuestView):
+    kind = GuestKind.CT
+
+    @blp.arguments(ContainerChangeSchema, example=_CHANGE)
+    @blp.accepted(if_match=True)
+    def patch(self, wanted: GuestChange, guest: str) -> Operation:
+        """Change a container; what is left out stays as it is"""
+        return current.services.guests.change(current.ctx, self.kind, guest, wanted, expected_etags())
+
+    put = patch
+
+
+VIEWS = guests.views(GuestKind.CT, ContainersView, ContainerView)

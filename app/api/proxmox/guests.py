@@ -103,10 +103,9 @@ class RebootView(MethodView):
         return current.services.guests.reboot(current.ctx, self.kind, guest)
 
 
-def views(kind: GuestKind, collection: type[MethodView]) -> Mapping[str, Any]:
+def views(kind: GuestKind, collection: type[MethodView], item: type[MethodView]) -> Mapping[str, Any]:
     """Path below the kind's own -> view of that kind."""
     of_kind = {
-        "/<guest>": GuestView,
         "/<guest>/status": StatusView,
         "/<guest>/config": ConfigView,
         "/<guest>/start": StartView,
@@ -114,4 +113,4 @@ def views(kind: GuestKind, collection: type[MethodView]) -> Mapping[str, Any]:
         "/<guest>/reboot": RebootView,
     }
     made = {path: type(f"{kind.upper()}{view.__name__}", (view,), {"kind": kind}) for path, view in of_kind.items()}
-    return {"": collection, **made}
+    return {"": collection, "/<guest>": item, **made}

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from app import current
-from app.api.conventions import blp
+from app.api.conventions import blp, expected_etags
 from app.api.proxmox import guests
-from app.api.schemas.guests import VmCreateSchema
-from app.domain.guests import GuestKind, VmSpec
+from app.api.schemas.guests import VmChangeSchema, VmCreateSchema
+from app.domain.guests import GuestChange, GuestKind, VmSpec
 from app.domain.operations import Operation
 
 _EXAMPLE = {"name": "web-1", "template": "debian-12-vm", "cores": 1, "memory": 1024, "disk_gb": 10, "tenant": "demo"}
+
+_CHANGE = {"memory": 2048, "cores": 2, "disk_increment_gb": 5}
 
 
 class VmsView(guests.GuestsView):
@@ -22,4 +24,16 @@ class VmsView(guests.GuestsView):
         return current.services.guests.create_vm(current.ctx, spec)
 
 
-VIEWS = guests.views(GuestKind.VM, VmsView)
+class VmView(guests.GuestView):
+    kind = GuestKind.VM
+
+    @blp.arguments(VmChangeSchema, example=_CHANGE)
+    @blp.accepted(if_match=True)
+    def patch(self, wanted: GuestChange, guest: str) -> Operation:
+        """Change a VM; what is left out stays as it is"""
+        return current.services.guests.change(current.ctx, self.kind, guest, wanted, expected_etags())
+
+    put = patch
+
+
+VIEWS = guests.views(GuestKind.VM, VmsView, VmView)

@@ -43,6 +43,13 @@ class Text(fields.String):
         return value
 
 
+class Lines(fields.String):
+    """A text of several lines, of at most `most` characters."""
+
+    def __init__(self, *, most: int, **more: Any) -> None:
+        super().__init__(validate=[_length(0, most), _printable_lines], **more)
+
+
 class Secret(fields.String):
     """A password: any characters, shown by no document."""
 
@@ -73,11 +80,11 @@ class QueryWhole(Whole):
 
 
 class Rate(fields.Float):
-    """A number above 0."""
+    """A number above 0; with `zero` also 0."""
 
-    def __init__(self, most: float, **more: Any) -> None:
-        limits = validate.Range(0, most, min_inclusive=False, error="must be above {min}, at most {max}")
-        super().__init__(validate=limits, **more)
+    def __init__(self, most: float, *, zero: bool = False, **more: Any) -> None:
+        told = "must be from {min} to {max}" if zero else "must be above {min}, at most {max}"
+        super().__init__(validate=validate.Range(0, most, min_inclusive=zero, error=told), **more)
 
     def _deserialize(self, value: Any, attr: str | None, data: Mapping[str, Any] | None, **kwargs: Any) -> float:
         if type(value) not in (int, float) or not math.isfinite(value):
@@ -190,6 +197,11 @@ def is_printable(text: str) -> bool:
 def _printable(text: str) -> None:
     if not is_printable(text):
         raise ValidationError("must not have control characters")
+
+
+def _printable_lines(text: str) -> None:
+    for line in text.split("\n"):
+        _printable(line)
 
 
 def _length(least: int, most: int) -> validate.Length:

@@ -12,6 +12,7 @@ from marshmallow import ValidationError, fields, post_load, validate, validates_
 
 from app.api.schemas.fields import (
     Flag,
+    Lines,
     Moment,
     Named,
     QueryFlag,
@@ -26,7 +27,17 @@ from app.api.schemas.fields import (
 )
 from app.api.schemas.lists import PageQuerySchema, sort_by
 from app.domain.errors import Invalid
-from app.domain.guests import CloudInit, ContainerSpec, GuestFilter, GuestState, Network, Placement, VmSpec
+from app.domain.guests import (
+    CloudInit,
+    ContainerSpec,
+    GuestChange,
+    GuestFilter,
+    GuestState,
+    Network,
+    NetworkChange,
+    Placement,
+    VmSpec,
+)
 from app.domain.identifiers import BridgeName, GuestName, NodeName, PoolId, StorageId, Tag, Volid
 
 _MIB_MOST = 16_777_216  # 16 TiB
@@ -125,14 +136,30 @@ class CloudInitSchema(Schema):
 # -- creation
 
 
+def _cores() -> Whole:
+    return Whole(1, _CORES_MOST)
+
+
+def _memory() -> Whole:
+    return Whole(16, _MIB_MOST, metadata={"description": "MiB."})
+
+
+def _swap() -> Whole:
+    return Whole(0, _MIB_MOST, metadata={"description": "MiB."})
+
+
+def _tags() -> Several:
+    return Several(Named(Tag), most=32)
+
+
 class GuestCreateSchema(Schema):
     name = Named(GuestName, required=True, metadata={"description": "A DNS name."})
-    cores = Whole(1, _CORES_MOST)
-    memory = Whole(16, _MIB_MOST, metadata={"description": "MiB."})
+    cores = _cores()
+    memory = _memory()
     disk_gb = Whole(1, _DISK_GB_MOST, metadata={"description": "GiB."})
     storage = Named(StorageId, metadata={"description": "Chosen by room if left out."})
     net = fields.Nested(NetworkSchema)
-    tags = Several(Named(Tag), most=32)
+    tags = _tags()
     start = Flag(metadata={"description": "Start it when it is made."})
     tenant = Text(least=1, most=64, metadata={"description": "Id or name; needed where you are in several."})
     poolid = Named(PoolId, metadata={"description": "The tenant by its pool."})
@@ -152,7 +179,7 @@ class ContainerCreateSchema(GuestCreateSchema):
     template = Text(
         least=1, most=255, required=True, metadata={"description": "Of the catalog (id or name), or a volid."}
     )
-    swap = Whole(0, _MIB_MOST, metadata={"description": "MiB."})
+    swap = _swap()
     ssh_keys = _ssh_keys()
     password = Secret(least=5, most=128, metadata={"description": "Of root."})
     nesting = Flag()
@@ -179,6 +206,65 @@ class VmCreateSchema(GuestCreateSchema):
     def check_medium(self, data: dict[str, Any], **_: Any) -> None:
         if "iso" in data and "template" in data:
             raise ValidationError("iso and template exclude each other", "iso")
+
+
+# -- change
+
+
+class CardChangeSchema(Schema):
+    """What is left out stays as it is; the card's MAC always does."""
+
+    makes = NetworkChange
+
+    bridge = Named(BridgeName)
+    vlan = Whole(0, 4094, metadata={"description": "0: none."})
+    rate = Rate(10_240, zero=True, metadata={"description": "MB/s; 0: unlimited."})
+
+
+class NetworkChangeSchema(CardChangeSchema):
+    ip = Text(most=64, validate=_address, metadata={"description": "`dhcp` or an address with its prefix."})
+    gw = Text(most=64, validate=_single_address, metadata={"description": "Comes with `ip`; without it there is none."})
+
+    @validates_schema
+    def check_gateway(self, data: dict[str, Any], **_: Any) -> None:
+        _check_gateway(data)
+
+
+class GuestChangeSchema(Schema):
+    """What is left out stays as it is."""
+
+    makes = GuestChange
+
+    name = Named(GuestName, metadata={"description": "A DNS name."})
+    hostname = Named(GuestName, metadata={"description": "Another word for `name`."})
+    cores = _cores()
+    memory = _memory()
+    tags = _tags()
+    description = Lines(most=4096)
+    onboot = Flag(metadata={"description": "Start it when its node starts."})
+    disk_increment_gb = Whole(1, _DISK_GB_MOST, metadata={"description": "GiB that its disk grows by; none shrinks."})
+
+    @validates_schema
+    def check_any(self, data: dict[str, Any], **_: Any) -> None:
+        if not data:
+            raise ValidationError("must name something to change")
+        if "name" in data and "hostname" in data:
+            raise ValidationError("name and hostname are the same", "hostname")
+
+    @post_load
+    def make(self, data: dict[str, Any], **more: Any) -> Any:
+        if "hostname" in data:
+            data["name"] = data.pop("hostname")
+        return super().make(data, **more)
+
+
+class ContainerChangeSchema(GuestChangeSchema):
+    swap = _swap()
+    net = fields.Nested(NetworkChangeSchema)
+
+
+class VmChangeSchema(GuestChangeSchema):
+    net = fields.Nested(CardChangeSchema)
 
 
 # -- what a guest is
