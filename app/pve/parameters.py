@@ -64,7 +64,7 @@ def _of(identifier: type[Identifier]) -> str:
 
 def _properties(*names: str) -> str:
     """A property string of these alone: no value can open another one."""
-    one = rf"(?:{'|'.join(names)})=[A-Za-z0-9.:/_-]+"
+    one = rf"(?:{'|'.join(names)})=[A-Za-z0-9.:;/_-]+"
     return f"{one}(?:,{one})*"
 
 
@@ -72,12 +72,15 @@ _NUMBER = r"[1-9]\d{2,8}"
 _WHOLE = r"\d{1,9}"
 _FLAG = r"[01]"
 _LINE = r"[^\x00-\x1f\x7f]*"
-_LINES = r"[^\x00-\x08\x0b-\x1f\x7f]*"
+_LINES = r"[^\x00-\x09\x0b-\x1f\x7f]*"
+#: PVE writes it encoded, whatever is in it.
+_NOTES = r"[^\x00]{0,8192}"
 _NEW_VOLUME = rf"{_of(StorageId)}:\d{{1,6}}"
 _NAMES = r"[a-z0-9-]+(?:,[a-z0-9-]+)*"
 _TAGS = rf"(?:{_of(Tag)}(?:;{_of(Tag)})*)?"
 _ADDRESSES = r"[0-9A-Fa-f:.]+(?: [0-9A-Fa-f:.]+)*"
-_CARD = ("bridge", "firewall", "tag", "rate")
+_CARD = ("bridge", "firewall", "tag", "rate", "mtu", "link_down", "trunks")
+_MODELS = "virtio|e1000e?|rtl8139|vmxnet3"
 _DIGEST = r"\w{1,40}"
 
 _CONTAINER: Forms = {
@@ -85,7 +88,7 @@ _CONTAINER: Forms = {
     "memory": _WHOLE,
     "swap": _WHOLE,
     "cores": _WHOLE,
-    "description": _LINES,
+    "description": _NOTES,
     "net[n]": _properties("name", "hwaddr", "type", "ip", "gw", "ip6", "gw6", *_CARD),
 }
 _VM: Forms = {
@@ -93,9 +96,9 @@ _VM: Forms = {
     "memory": _WHOLE,
     "cores": _WHOLE,
     "sockets": _WHOLE,
-    "description": _LINES,
+    "description": _NOTES,
     "tags": _TAGS,
-    "net[n]": rf"virtio(?:=[0-9A-Fa-f:]{{17}})?,{_properties(*_CARD)}",
+    "net[n]": rf"(?:{_MODELS})(?:=[0-9A-Fa-f:]{{17}})?,{_properties('queues', *_CARD)}",
     "ciuser": r"[a-z_][a-z0-9_-]*",
     "cipassword": _LINE,
     "sshkeys": r"[A-Za-z0-9%._~-]*",
@@ -108,7 +111,7 @@ _CLONED: Forms = {
     "full": _FLAG,
     "pool": _of(PoolId),
     "storage": _of(StorageId),
-    "description": _LINES,
+    "description": _NOTES,
     "target": _of(NodeName),
 }
 _GROWN: Forms = {"disk": r"rootfs|(?:mp|scsi|virtio|sata|ide)\d{1,3}", "size": r"\d{1,6}G", "digest": _DIGEST}

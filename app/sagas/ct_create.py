@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from app.domain.errors import PveRefused
 from app.domain.guests import GuestKind, Network, owner_mark
 from app.domain.identifiers import BridgeName, GuestName, NodeName, PoolId, StorageId, Upid, VmId, Volid
 from app.operations import Run, Saga, Step
@@ -59,15 +58,6 @@ def create(run: Run, p: Parameters) -> Upid | None:
     return upid
 
 
-def check(run: Run, p: Parameters) -> None:
-    """What was made is what was asked and charged, and unprivileged. A guest outside the pool is not even readable."""
-    config = guest.as_tenant(run, p).config()
-    if not config.unprivileged:
-        raise PveRefused("The container was made privileged and is removed.", code="policy.privileged_guest")
-    if (config.memory, config.cores) != (p.memory, p.cores):
-        raise PveRefused("The container is not of the size that was asked for.", code="guest.differs")
-
-
 def start(run: Run, p: Parameters) -> Upid | None:
     return guest.start(run, p) if p.start else None
 
@@ -102,7 +92,7 @@ SAGA = Saga(
     steps=(
         Step("reserved", undo=guest.release),
         Step("created", create, undo=guest.make_gone),
-        Step("verified", check),
+        Step("verified", guest.check_made),
         Step("started", start),
         Step("active", guest.settled_state),
     ),

@@ -19,7 +19,7 @@ from app.domain.guests import GuestKind, GuestState, owner_mark
 from app.domain.identifiers import NodeName, PoolId, TokenId, Upid, VmId
 from app.domain.quota import Dimension
 from app.operations import Run
-from app.pve import GuestApi, GuestStatus, Pve
+from app.pve import GuestApi, GuestConfig, GuestStatus, Pve
 
 STOPPING = ("vzstop", "qmstop", "vzshutdown", "qmshutdown")
 _MIB = 2**20
@@ -45,6 +45,15 @@ class GuestParameters(Protocol):
     def vmid(self) -> int: ...
     @property
     def vmid_rest(self) -> int: ...
+
+
+class MadeParameters(GuestParameters, Protocol):
+    """What every saga that makes a guest carries: `memory` MiB."""
+
+    @property
+    def memory(self) -> int: ...
+    @property
+    def cores(self) -> int: ...
 
 
 class Sight(Enum):
@@ -117,6 +126,24 @@ def settle_half_made(run: Run, p: GuestParameters) -> bool:
     return True
 
 
+def check_made(run: Run, p: MadeParameters) -> None:
+    """What was made is what was asked and charged, and no privileged container: the step after every making, however
+    it was made. A guest outside the pool is not even readable."""
+    config = as_tenant(run, p).config()
+    require_unprivileged(p, config)
+    if (config.memory, config.cores) != (p.memory, p.cores):
+        raise PveRefused("The guest is not of the size that was asked for.", code="guest.differs")
+
+
+def require_unprivileged(p: GuestParameters, config: GuestConfig) -> None:
+    """Before anything of ours makes it run. Nothing but its config tells: a clone, a restore or an edit decides."""
+    if p.kind == GuestKind.CT and not config.unprivileged:
+        raise PveRefused(
+            "The container is privileged.", code="policy.privileged_guest",
+            remedy="Make a new one; an administrator can tell what happened to this one.",
+        )  # fmt: skip
+
+
 def make_gone(run: Run, p: GuestParameters) -> Upid | None:
     """One step towards the guest's absence; None once it is absent, or was never ours.
 
@@ -173,7 +200,10 @@ def start(run: Run, p: GuestParameters) -> Upid | None:
     if run.again and (lost := under_way(run, p, "vzstart", "qmstart")) is not None:
         return lost
     api = as_tenant(run, p)
-    return None if api.status().status == "running" else api.start()
+    if api.status().status == "running":
+        return None
+    require_unprivileged(p, api.config())
+    return api.start()
 
 
 def settled_state(run: Run, p: GuestParameters) -> dict[str, Any]:

@@ -51,6 +51,7 @@ def reboot(run: Run, p: Parameters) -> Upid | None:
         return None
     if status.status != "running":
         raise Conflict("The guest does not run.", code="guest.not_running", remedy="Start it.")
+    guest.require_unprivileged(p, api.config())
     return api.reboot(timeout=p.timeout)
 
 

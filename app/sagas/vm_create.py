@@ -103,13 +103,6 @@ def grow(run: Run, p: Parameters) -> Upid | None:
     return api.resize(disk.name, size_gb=p.disk_gb) if disk.size_gb < p.disk_gb else None
 
 
-def check(run: Run, p: Parameters) -> None:
-    """What was made is what was asked and charged. A guest outside the pool is not even readable."""
-    config = guest.as_tenant(run, p).config()
-    if (config.memory, config.cores) != (p.memory, p.cores):
-        raise PveRefused("The VM is not of the size that was asked for.", code="guest.differs")
-
-
 def start(run: Run, p: Parameters) -> Upid | None:
     return guest.start(run, p) if p.start else None
 
@@ -154,7 +147,7 @@ SAGA = Saga(
         Step("created", create, undo=guest.make_gone),
         Step("configured", configure),
         Step("grown", grow),
-        Step("verified", check),
+        Step("verified", guest.check_made),
         Step("started", start),
         Step("active", guest.settled_state),
     ),

@@ -391,7 +391,7 @@ def _vm_medium(tx: Tx, tenant: Tenant, spec: VmSpec) -> Medium:
         return Medium()
     entry = templates.published(tx, tenant.cluster_id, GuestKind.VM, spec.template)
     seen = clusters.seen_guest(tx, tenant.cluster_id, entry.vmid) if entry is not None and entry.vmid else None
-    if entry is None or seen is None:
+    if entry is None or seen is None or seen.kind != GuestKind.VM:
         raise Invalid({"template": ["is not a template that you may use"]})
     if spec.disk_gb < entry.disk_gb:
         raise Invalid({"disk_gb": [f"must be at least {entry.disk_gb}, the size of the template's disk"]})

@@ -86,3 +86,13 @@ def audit(house: House, action: str, tenant: str) -> list[AuditEntry]:
             return rows
     finally:
         db.close()
+
+
+def rounds(house: House, number: int) -> None:
+    """Wait until the inventory was read that often again."""
+    wanted = _readings(house) + number
+    wait_for(lambda: _readings(house) >= wanted)
+
+
+def _readings(house: House) -> int:
+    return sum(call["path"] == "/cluster/resources" for call in house.calls())

@@ -9,7 +9,7 @@ import pytest
 
 from tests.house import House, container, wait_for
 from tests.lab.process import LabProcess
-from tests.privilege.planting import Planter, audit
+from tests.privilege.planting import Planter, audit, rounds
 
 
 @pytest.fixture(scope="module")
@@ -36,13 +36,6 @@ def said(house: House) -> str:
 
 def config_reads(house: House, vmid: int) -> int:
     return sum(call["path"].endswith(f"/lxc/{vmid}/config") for call in house.calls() if call["method"] == "GET")
-
-
-def rounds(house: House, number: int) -> None:
-    """Wait until the inventory was read that often again."""
-    for _ in range(number):
-        before = len([call for call in house.calls() if call["path"] == "/cluster/resources"])
-        wait_for(lambda: len([c for c in house.calls() if c["path"] == "/cluster/resources"]) > before)  # noqa: B023
 
 
 def test_l16_a_privileged_container_moved_into_a_pool_is_told_once_and_runs_on(house: House, planter: Planter) -> None:

@@ -18,7 +18,6 @@ from app.api.schemas.fields import (
     QueryFlag,
     Rate,
     Schema,
-    Secret,
     Several,
     Text,
     Vmid,
@@ -122,7 +121,7 @@ class CloudInitSchema(Schema):
     makes = CloudInit
 
     user = Text(least=1, most=32, validate=validate.Regexp(r"^[a-z_][a-z0-9_-]*\Z", error="must be a Linux user name"))
-    password = Secret(least=5, most=128)
+    password = Text(least=5, most=128, metadata={"format": "password"})
     ssh_keys = _ssh_keys()
     ip = Text(most=64, validate=_address)
     gw = Text(most=64, validate=_single_address)
@@ -181,7 +180,7 @@ class ContainerCreateSchema(GuestCreateSchema):
     )
     swap = _swap()
     ssh_keys = _ssh_keys()
-    password = Secret(least=5, most=128, metadata={"description": "Of root."})
+    password = Text(least=5, most=128, metadata={"description": "Of root.", "format": "password"})
     nesting = Flag()
     unprivileged = Flag(metadata={"description": "Every container is unprivileged; false is refused."})
 
