@@ -68,6 +68,9 @@ class Books:
         return None
 
 
+tight = st.dictionaries(
+    st.sampled_from(["guests", "cores", "running_cores"]), st.integers(1, 5), min_size=1, max_size=2
+)
 sizes = st.fixed_dictionaries({"cores": st.integers(1, 3), "memory": st.sampled_from([64, 96]), "disk_gb": st.just(1)})
 limits = st.tuples(st.sampled_from([*ALLOCATED, "running_cores", "running_memory"]), st.none() | st.integers(0, 6)).map(
     lambda one: (one[0], one[1] if one[1] is None or "memory" not in one[0] else one[1] * 64)
@@ -86,13 +89,16 @@ class History(RuleBasedStateMachine):
         self._members = members
         self._books = Books()
 
-    @initialize(quota=st.dictionaries(st.sampled_from(ALLOCATED[:2]), st.integers(1, 6), max_size=2))
-    def a_tenant(self, quota: dict[str, int]) -> None:
+    @initialize(quota=tight, own=tight)
+    def a_tenant(self, quota: dict[str, int], own: dict[str, int]) -> None:
+        """With limits of its own, and of one of its members, from the start."""
         self._tenant = self._house.make_tenant(quota)
         self._books.limits = {(TENANT, dimension): amount for dimension, amount in quota.items()}
         for caller in self._members.values():
             body = {"username": caller.get("/auth/me").get_json()["username"], "role": "operator"}
             assert self._admin.post(f"/tenants/{self._tenant['id']}/members", body).status_code == 201
+        for dimension, amount in own.items():
+            self.change_a_limit(0, (dimension, amount))
 
     # -- what claims
 
