@@ -180,7 +180,7 @@ class ContainerCreateSchema(GuestCreateSchema):
     )
     swap = _swap()
     ssh_keys = _ssh_keys()
-    password = Text(least=5, most=128, metadata={"description": "Of root.", "format": "password"})
+    password = Text(least=5, most=128, metadata={"format": "password", "description": "Of root."})
     nesting = Flag()
     unprivileged = Flag(metadata={"description": "Every container is unprivileged; false is refused."})
 
