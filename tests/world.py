@@ -13,6 +13,7 @@ from app.db.session import Database, Tx
 from app.domain.guests import GuestKind, GuestState, owner_mark
 from app.domain.operations import FINAL_STATES
 from app.policy import quota
+from app.pve import GuestConfig
 from app.sagas.tenant_create import mark
 from tests.house import House
 
@@ -33,6 +34,7 @@ def disorder(house: House) -> list[str]:
                 *_volumes(house, lab, guests),
                 *_walls(lab, tenants),
                 *_ledger(tx, lab, guests),
+                *_sizes(lab, guests),
                 *_vmids(tx, guests),
             ]
     finally:
@@ -120,6 +122,19 @@ def _ledger(tx: Tx, lab: dict[str, Any], rows: Sequence[Guest]) -> Iterator[str]
             yield f"guest {row.vmid} ({row.state}) holds {found}, not {wanted}"
     for guest in held:
         yield f"an allocation of {guest}, which is not there"
+
+
+def _sizes(lab: dict[str, Any], rows: Sequence[Guest]) -> Iterator[str]:
+    """What PVE gives a guest at its next start is what it is charged for, and it has the name that we show."""
+    for row in rows:
+        guest = lab["guests"].get(str(row.vmid))
+        if guest is None:
+            continue
+        config = GuestConfig({key: str(value) for key, value in (guest["config"] | guest["pending"]).items()})
+        found = (config.name, config.cores, config.memory, sum(disk.size_gb for disk in config.disks))
+        wanted = (row.name, row.cores, row.memory, row.disk_gb)
+        if found != wanted:
+            yield f"guest {row.vmid} ({row.state}) is {found}, not {wanted}"
 
 
 def _vmids(tx: Tx, rows: Sequence[Guest]) -> Iterator[str]:
