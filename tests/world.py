@@ -109,14 +109,19 @@ def _walls(lab: dict[str, Any], tenants: Sequence[Tenant]) -> Iterator[str]:
 
 
 def _ledger(tx: Tx, lab: dict[str, Any], rows: Sequence[Guest]) -> Iterator[str]:
-    """What is allocated is what the guests are, and takes while they run."""
+    """What is allocated is what the guests are, and what they run with: a VM that has shrunk keeps that until its
+    next start."""
     held: dict[str, dict[str, int]] = defaultdict(dict)
     for allocation in tx.scalars(select(Allocation)):
         held[allocation.guest_id][allocation.dimension] = allocation.amount
     for row in rows:
         wanted = dict(quota.of_guest(cores=row.cores, memory=row.memory, disk_gb=row.disk_gb))
-        if lab["guests"].get(str(row.vmid), {}).get("status") == "running":
-            wanted |= quota.of_running(cores=row.cores, memory=row.memory)
+        there = lab["guests"].get(str(row.vmid), {"status": "absent"})
+        if there["status"] == "running":
+            config = there["config"]
+            wanted |= quota.of_running(
+                cores=max(row.cores, int(config["cores"])), memory=max(row.memory, int(config["memory"]))
+            )
         found = held.pop(row.id, {})
         if found != wanted:
             yield f"guest {row.vmid} ({row.state}) holds {found}, not {wanted}"

@@ -17,7 +17,7 @@ from tests.deploy.front import gunicorn
 from tests.house import Caller, House, container, vm
 
 KINDS = {"cts": container, "vms": vm}
-_ACTIONS = {"create": 5, "start": 4, "stop": 3, "delete": 3}
+_ACTIONS = {"create": 5, "start": 4, "stop": 3, "change": 4, "delete": 3}
 #: Who acts on a guest that somebody else acts on comes too late, or too early.
 _LOST_RACES = {"not_found", "guest.busy"}
 #: How often a client takes a guest for itself alone.
@@ -63,6 +63,7 @@ class Crowd:
             for _ in range(count):
                 action = luck.choices(list(_ACTIONS), weights=list(_ACTIONS.values()))[0]
                 guest = self._choose(luck) if action != "create" else None
+                action = action if guest is not None else "create"
                 method, path, body = _request(luck, action, guest)
                 answer = session.request(method, f"{url}/api/proxmox/{path}", json=body, timeout=120)
                 self._judge(f"{action} {answer.status_code}", answer.json())
@@ -98,6 +99,9 @@ def _request(luck: random.Random, action: str, guest: str | None) -> tuple[str, 
         kind = luck.choice(list(KINDS))
         size = {"cores": luck.randint(1, 2), "memory": luck.choice([64, 128]), "disk_gb": luck.randint(1, 2)}
         return "POST", kind, KINDS[kind](**size, start=luck.random() < 0.4)
+    if action == "change":
+        wanted = {"cores": luck.randint(1, 3), "memory": luck.choice([64, 96, 128]), "disk_increment_gb": 1}
+        return "PATCH", guest, {name: wanted[name] for name in luck.sample(sorted(wanted), luck.randint(1, 3))}
     if action == "delete":
         return "DELETE", f"{guest}?force=true", None
     return "POST", f"{guest}/{action}", {"force": True} if action == "stop" else None

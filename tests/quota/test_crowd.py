@@ -103,7 +103,7 @@ def test_l23_a_raging_crowd_never_gets_one_unit_over_and_loses_none(crowded_hous
     with web_processes(house, 3) as urls:
         crowd = Crowd(urls, members)
         for faults in ([], FAULTS):
-            rage(house, tenant["id"], crowd, 4, faults)
+            rage(house, tenant["id"], crowd, 3, faults)
     empty(house, tenant["id"], members[-1])
     answers = [members[-1].post("/proxmox/cts", container(memory=64)) for _ in range(QUOTA["guests"] + 3)]
     assert [answer.status_code for answer in answers].count(202) == QUOTA["guests"]
