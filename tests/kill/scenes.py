@@ -79,12 +79,15 @@ def scenes() -> list[Scene]:
     ]
     larger = {"memory": 256, "cores": 2, "tags": ["b"], "net": {"vlan": 5}, "disk_increment_gb": 1}
     for kind in _BODIES:
-        stopped, running = _make(kind), _make(kind, start=True)
+        stopped, running, large = _make(kind), _make(kind, start=True), _make(kind, memory=256)
+        grown = {"memory": 192, "description": "grown", "disk_increment_gb": 1}
         found += [
             Scene(f"{kind}.change", "", _on_guest(kind, "PATCH", "", larger), running),
             Scene(f"{kind}.start", "", _on_guest(kind, "POST", "/start"), stopped),
             Scene(f"{kind}.stop", "", _on_guest(kind, "POST", "/stop"), running),
             Scene(f"{kind}.reboot", "", _on_guest(kind, "POST", "/reboot"), running),
+            Scene(f"{kind}.change", "grown", _on_guest(kind, "PATCH", "", grown), running),
+            Scene(f"{kind}.change", "shrunk", _on_guest(kind, "PATCH", "", {"memory": 128}), large),
             Scene(f"{kind}.delete", "", _on_guest(kind, "DELETE", "?force=true"), running),
         ]
     return found
