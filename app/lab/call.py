@@ -14,7 +14,17 @@ from app.lab.numbers import number_of
 from app.lab.state import World
 from app.lab.tasks import TaskFailed
 
-__all__ = ["HANDLERS", "Call", "Identity", "Refused", "Reply", "TaskFailed", "failing_as", "handler"]
+__all__ = [
+    "HANDLERS",
+    "Call",
+    "Identity",
+    "Refused",
+    "Reply",
+    "TaskFailed",
+    "failing_as",
+    "handler",
+    "require_writable_file",
+]
 
 Handler = Callable[["Call"], Any]
 _WRITTEN = {"integer": r"-?\d+", "number": r"\d+(\.\d+)?"}
@@ -54,6 +64,12 @@ def failing_as(prefix: str) -> Iterator[None]:
         raise Refused(500, f"{prefix}: {refusal.task_text}") from None
     except LockTimeout as timeout:
         raise Refused(500, f"{prefix}: {timeout}") from None
+
+
+def require_writable_file(world: World, file: str) -> None:
+    """Without quorum no file below /etc/pve can be written (facts.md section 13). Raises TaskFailed."""
+    if not world.cluster.quorate:
+        raise TaskFailed(f"unable to open file '/etc/pve/{file}.tmp.{world.next_pid}' - Permission denied")
 
 
 @dataclass(frozen=True)

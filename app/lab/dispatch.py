@@ -5,11 +5,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from app.lab import locks
 from app.lab.access import checks
 from app.lab.access.rights import Identity
 from app.lab.bodies import Upload
-from app.lab.call import HANDLERS, Call, Refused
-from app.lab.locks import LockTimeout
+from app.lab.call import HANDLERS, Call, Refused, TaskFailed
 from app.lab.schema import Schema
 from app.lab.state import World
 
@@ -91,10 +91,11 @@ class Dispatch:
             upload=upload,
         )
         try:
-            result = HANDLERS[target.method, target.template](call)
-            return await result if inspect.isawaitable(result) else result
-        except LockTimeout as timeout:
-            raise Refused(500, str(timeout)) from None
+            async with locks.of_call(world, target.method, target.template, {**target.in_path, "node": node}):
+                result = HANDLERS[target.method, target.template](call)
+                return await result if inspect.isawaitable(result) else result
+        except (TaskFailed, locks.LockTimeout) as failure:
+            raise Refused(500, str(failure)) from None
 
 
 def _shown(path: str) -> str:

@@ -35,6 +35,12 @@ guest_absent: it ends well, but what it made is gone."""
 KINDS = (*CALL_KINDS, *TASK_KINDS, "lock", "pool_join_fails", "storage_full")
 """lock: `lock` is held by somebody else. pool_join_fails: user.cfg is held for tasks alone.
 storage_full: no volume finds room on `storage`."""
+CLUSTER_FILES = ("user.cfg", "storage.cfg", "domains.cfg", "datacenter.cfg", "jobs.cfg", "priv/shadow.cfg")
+"""The files below /etc/pve that have a lock of their own name."""
+_LOCKS = re.compile(
+    "|".join(map(re.escape, CLUSTER_FILES))
+    + r"|guest:\d+|storage:[\w.-]+(@[\w.-]+)?|firewall-(cluster|host-[\w-]+|vm-\d+)"
+)
 _TEXTS = ("method", "path", "user", "task", "lock", "storage", "text")
 _NUMBERS = ("status", "at", "probability", "seed", "count", "skip")
 _UNREACHABLE = "Errors during connection establishment, proxy handshake: Connection refused"
@@ -161,8 +167,18 @@ def _check(wanted: dict[str, Any]) -> None:
         if not isinstance(wanted.get(name, ""), str):
             raise BadRule(f"{name}: a text is wanted")
     for name in _NUMBERS:
-        if not isinstance(wanted.get(name) or 0, int | float):
+        if not isinstance(_given(wanted, name, 0), int | float):
             raise BadRule(f"{name}: a number is wanted")
+    if not 0 < _given(wanted, "probability", 1) <= 1:
+        raise BadRule("probability: a number above 0 and up to 1 is wanted")
+    if _given(wanted, "count", 1) < 1:
+        raise BadRule("count: a number from 1 up is wanted")
+    if _given(wanted, "skip", 0) < 0:
+        raise BadRule("skip: a number from 0 up is wanted")
+    if not 0 <= _given(wanted, "at", 0) <= 100:
+        raise BadRule("at: a number from 0 to 100 is wanted")
+    if wanted["kind"] == "lock" and not _LOCKS.fullmatch(wanted.get("lock", "")):
+        raise BadRule(f"lock: one of {', '.join(CLUSTER_FILES)}, guest:ID, storage:ID[@NODE], firewall-... is wanted")
     seconds = wanted.get("seconds", 0)
     both = seconds if isinstance(seconds, list) and len(seconds) == 2 else [seconds]
     if not all(isinstance(value, int | float) and value >= 0 for value in both):
@@ -172,6 +188,11 @@ def _check(wanted: dict[str, Any]) -> None:
             re.compile(wanted.get(name, ""))
         except re.error as error:
             raise BadRule(f"{name}: {error}") from None
+
+
+def _given(wanted: dict[str, Any], name: str, default: float) -> float:
+    value = wanted.get(name)
+    return default if value is None else value
 
 
 def _fits(rule: Rule, method: str, path: str, user: str) -> bool:
@@ -192,7 +213,7 @@ def answer(rule: Rule) -> tuple[int, str]:
 def held_lock(world: World, name: str, *, for_ever: bool) -> Rule | None:
     """The rule that holds this lock against the caller, who may be one that waits `for_ever`."""
     for rule in _rules(world):
-        if rule.kind == "lock" and rule.lock == name and rule.strikes(name):
+        if rule.kind == "lock" and rule.lock in (name, name.partition("@")[0]) and rule.strikes(name):
             return rule
         joins = name == "user.cfg" and within_task.get() and not for_ever
         if rule.kind == "pool_join_fails" and joins and rule.strikes(name):

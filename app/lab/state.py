@@ -226,7 +226,8 @@ class World:
     insides: dict[int, Any] = field(default_factory=dict, metadata={"live": True})
     """What guest agents did inside their VMs, by the VMs' ids (`app.lab.guests.inside.Inside`)."""
     sleepers: set[Any] = field(default_factory=set, metadata={"live": True})
-    locks: dict[str, asyncio.Lock] = field(default_factory=dict, metadata={"live": True})
+    locks: dict[str, Any] = field(default_factory=dict, metadata={"live": True})
+    """Who holds what, by the names of locks (`app.lab.locks.Hold`)."""
     rights: dict[str, Any] = field(default_factory=dict, metadata={"live": True})
     """What is known of each identity's privileges since the last change (`app.lab.access.rights`)."""
     faults: Any = field(default=None, metadata={"live": True})

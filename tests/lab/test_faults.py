@@ -257,6 +257,130 @@ def test_without_quorum_reading_works_and_changing_does_not(lab: LabProcess, roo
     assert after == before
 
 
+@pytest.mark.parametrize(
+    ("method", "path", "params", "lock"),
+    [
+        ("PUT", "/cluster/options", {"console": "html5"}, "file-datacenter_cfg"),
+        ("POST", "/cluster/backup", {"all": 1, "schedule": "sun 01:00", "storage": "local"}, "file-jobs_cfg"),
+        ("DELETE", "/cluster/backup/nightly", {}, "file-jobs_cfg"),
+        ("POST", "/cluster/firewall/rules", {"action": "ACCEPT", "type": "in"}, "firewall-cluster"),
+        ("POST", "/cluster/firewall/aliases", {"name": "ab", "cidr": "10.0.0.1"}, "firewall-cluster"),
+        ("POST", "/cluster/firewall/ipset", {"name": "ab"}, "firewall-cluster"),
+        ("PUT", "/nodes/n1/firewall/options", {"enable": 0}, "firewall-host-n1"),
+        ("PUT", "/nodes/n1/qemu/100/firewall/options", {"enable": 1}, "firewall-vm-100"),
+        ("POST", "/nodes/n1/lxc/200/firewall/rules", {"action": "ACCEPT", "type": "in"}, "firewall-vm-200"),
+        ("PUT", "/access/password", {"userid": "a@pve", "password": "another-one"}, "file-priv_shadow_cfg"),
+        ("PUT", "/nodes/n1/config", {"description": "x"}, None),
+        ("PUT", "/nodes/n1/qemu/100/cloudinit", {}, None),
+        ("PUT", "/nodes/n1/qemu/100/snapshot/one/config", {"description": "x"}, None),
+    ],
+)
+def test_nothing_below_etc_pve_changes_without_quorum(
+    lab: LabProcess, root: Session, method: str, path: str, params: dict[str, Any], lock: str | None
+) -> None:
+    """Whatever the call: a lock of the cluster's, or a file that can not be written; reading goes on."""
+    assert root.wait(make_container(root, 200)) == "OK"
+    assert root.task("POST", "/nodes/n1/qemu", vmid=100, scsi0="local-lvm:1") == "OK"
+    assert root.task("POST", "/nodes/n1/qemu/100/snapshot", snapname="one") == "OK"
+    root.ok("POST", "/access/users", userid="a@pve", password="a-password")
+    root.ok("POST", "/cluster/backup", id="nightly", all=1, schedule="sun 01:00", storage="local")
+    root.ok("GET", "/cluster/firewall/rules"), root.ok("GET", "/nodes/n1/firewall/options")
+    root.ok("GET", "/nodes/n1/qemu/100/firewall/rules"), root.ok("GET", "/nodes/n1/lxc/200/firewall/rules")
+    before = lab.state()
+    lab.quorum(False)
+    status, reason = root.refused(method, path, **params)
+    assert status == 500
+    if lock:
+        assert reason == f"cfs-lock '{lock}' error: no quorum!"
+    else:
+        assert reason.startswith("unable to open file '/etc/pve/nodes/n1/")
+        assert reason.endswith(" - Permission denied")
+    lab.quorum(True)
+    assert lab.state() == before
+    root.ok(method, path, **params)
+
+
+def test_without_quorum_no_guest_starts_moves_or_is_saved(lab: LabProcess, root: Session) -> None:
+    assert root.wait(make_container(root, 200)) == "OK"
+    assert root.task("POST", "/nodes/n1/qemu", vmid=100, scsi0="local-lvm:1", scsi1="local-lvm:1") == "OK"
+    root.ok("PUT", "/storage/local", content="images,iso,vztmpl,backup")
+    before = lab.state()
+    lab.quorum(False)
+    for guest in ("qemu/100", "lxc/200"):
+        for path in ("status/start", "migrate"):
+            target = {"target": "n2"} if path == "migrate" else {}
+            answer = root.refused("POST", f"/nodes/n1/{guest}/{path}", **target)
+            assert answer == (500, "cluster not ready - no quorum?")
+    assert root.refused("POST", "/nodes/n1/migrateall", target="n2") == (500, "cluster not ready - no quorum?")
+    assert root.task("POST", "/nodes/n1/vzdump", vmid="100,200") == "job errors"
+    moved = root.task("POST", "/nodes/n1/qemu/100/move_disk", disk="scsi1", storage="local", format="raw")
+    assert moved.endswith(" - Permission denied")
+    lab.quorum(True)
+    after = lab.state()
+    for changing in ("tasks", "next_pid"):
+        before.pop(changing), after.pop(changing)
+    assert after == before
+
+
+def test_nothing_migrates_to_a_node_without_power(lab: LabProcess, root: Session) -> None:
+    assert root.wait(make_container(root, 200)) == "OK"
+    assert root.task("POST", "/nodes/n1/qemu", vmid=100) == "OK"
+    lab.node("n2", online=False)
+    lab.quorum(True)
+    for guest in ("qemu/100", "lxc/200"):
+        assert root.task("POST", f"/nodes/n1/{guest}/migrate", target="n2") == "migration aborted"
+        root.ok("GET", f"/nodes/n1/{guest}/config")
+    lab.node("n2", online=True)
+    lab.node("n2", reachable=False)
+    assert root.task("POST", "/nodes/n1/qemu/100/migrate", target="n2") == "OK"
+
+
+def test_a_held_storage_takes_and_gives_no_volume(lab: LabProcess, root: Session) -> None:
+    """On every node where the rule names none."""
+    where, text = "content", "can't lock file '/var/lock/pve-manager/pve-storage-local-lvm' - got timeout"
+    for node, lock in (("n1", "storage:local-lvm@n1"), ("n2", "storage:local-lvm")):
+        where = f"/nodes/{node}/storage/local-lvm/content"
+        volid = root.ok("POST", where, vmid=100, filename="vm-100-disk-0", size="1G")
+        with lab.fault("lock", lock=lock):
+            assert root.refused("POST", where, vmid=100, filename="vm-100-disk-1", size="1G") == (500, text)
+            assert root.task("DELETE", f"{where}/{volid}") == text
+        assert [row["volid"] for row in root.ok("GET", where)] == [volid]
+        assert root.task("DELETE", f"{where}/{volid}") == "OK"
+
+
+def test_a_held_guest_is_not_cloned(lab: LabProcess, root: Session) -> None:
+    assert root.wait(make_container(root, 200)) == "OK"
+    assert root.task("POST", "/nodes/n1/qemu", vmid=100) == "OK"
+    with lab.fault("lock", lock="guest:100"):
+        text = "can't lock file '/var/lock/qemu-server/lock-100.conf' - got timeout"
+        assert root.task("POST", "/nodes/n1/qemu/100/clone", newid=101) == text
+    with lab.fault("lock", lock="guest:200"):
+        text = "can't lock file '/run/lock/lxc/pve-config-200.lock' - got timeout"
+        assert root.refused("POST", "/nodes/n1/lxc/200/clone", newid=201) == (500, text)
+    assert {row["vmid"] for row in root.ok("GET", "/cluster/resources", type="vm")} == {100, 200}
+
+
+def test_a_vm_that_is_off_is_cloned_several_times_at_once_and_one_that_runs_is_not(
+    lab: LabProcess, root: Session
+) -> None:
+    assert root.task("POST", "/nodes/n1/qemu", vmid=100, scsi0="local-lvm:1") == "OK"
+    lab.stop_time()
+    off = [root.ok("POST", "/nodes/n1/qemu/100/clone", newid=101 + n) for n in range(3)]
+    destroying = root.ok("DELETE", "/nodes/n1/qemu/100")
+    lab.advance(6)
+    assert [root.wait(upid, 5) for upid in off] == ["OK"] * 3
+    lab.advance(20)
+    assert root.wait(destroying, 5) == "OK"
+    running = root.ok("POST", "/nodes/n1/qemu/101/status/start")
+    lab.advance(3)
+    assert root.wait(running, 5) == "OK"
+    busy = [root.ok("POST", "/nodes/n1/qemu/101/clone", newid=111 + n) for n in range(2)]
+    lab.advance(3)
+    lab.advance(3)
+    ends = sorted(root.wait(upid, 5) for upid in busy)
+    assert ends == ["OK", "can't lock file '/var/lock/qemu-server/lock-101.conf' - got timeout"]
+
+
 def test_the_same_calls_are_struck_again_whatever_comes_in_between(lab: LabProcess, root: Session) -> None:
     for name in (names := [f"p{n}" for n in range(40)]):
         root.ok("POST", "/pools", poolid=name)
@@ -301,10 +425,19 @@ def test_faults_may_meet_one_user_or_one_token_alone(lab: LabProcess, root: Sess
         ({"kind": "delay", "seconds": -1}, "seconds"),
         ({"kind": "refuse", "path": 5}, "path"),
         ({"kind": "refuse", "count": "x"}, "count"),
+        ({"kind": "refuse", "count": -1}, "count"),
+        ({"kind": "refuse", "count": 0}, "count"),
+        ({"kind": "refuse", "probability": 2}, "probability"),
+        ({"kind": "refuse", "probability": 0}, "probability"),
+        ({"kind": "refuse", "skip": -1}, "skip"),
+        ({"kind": "reset", "at": 101}, "at"),
         ({"kind": "storage_full", "storage": "("}, "storage"),
+        ({"kind": "lock"}, "lock"),
+        ({"kind": "lock", "lock": "bogus"}, "lock"),
+        ({"kind": "lock", "lock": "guest:n1"}, "lock"),
     ],
 )
-def test_a_rule_of_wrong_types_is_refused(lab: LabProcess, rule: dict[str, object], wanted: str) -> None:
+def test_a_rule_that_never_strikes_is_refused(lab: LabProcess, rule: dict[str, object], wanted: str) -> None:
     answer = requests.post(f"{lab.control_url}/faults", json=rule, timeout=5)
     assert answer.status_code == 400
     assert answer.json()["error"].startswith(wanted)

@@ -152,7 +152,7 @@ async def remove(call: Call) -> Any:
 
 
 @handler("PUT", "/access/password")
-def set_password(call: Call) -> Any:
+async def set_password(call: Call) -> Any:
     """Everybody but root@pam confirms with a password of his own."""
     world, params = call.world, call.params
     user = user_of(world, params["userid"])
@@ -165,4 +165,8 @@ def set_password(call: Call) -> Any:
             raise Refused(500, "invalid credentials")
     if user.userid == "root@pam" and not call.who.is_root:
         raise Refused(403, "Permission check failed")
-    _set_password(world, user, params["password"])
+    if user.userid.endswith("@pve"):
+        async with locks.take(world, "priv/shadow.cfg", 10):
+            _set_password(world, user, params["password"])
+    else:
+        _set_password(world, user, params["password"])

@@ -191,6 +191,7 @@ async def _one(call: Call, task: Task, storage: Storage | None, vmid: int) -> No
         raise TaskFailed(f"unable to find VM '{vmid}'")
     lookup.unlocked_in_task(guest)
     async with locks.guest(world, guest.kind, vmid):
+        lookup.require_writable(world, guest)
         guest.config["lock"] = "backup"
         was_running = guest.status == "running"
         try:

@@ -83,11 +83,7 @@ def suspend_all(call: Call) -> Any:
 @handler("POST", "/nodes/{node}/migrateall")
 def migrate_all(call: Call) -> Any:
     _require(call, "VM.Migrate")
-    target = call.params["target"]
-    if target == call.node:
-        raise Refused.parameters({"target": "target is local node."})
-    if target not in call.world.nodes:
-        raise Refused(500, f"no such cluster node '{target}'")
+    target = migrate.require_target(call)
 
     async def work(task: Task) -> None:
         for guest in _guests(call):

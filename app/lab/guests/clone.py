@@ -108,7 +108,7 @@ def clone_vm(call: Call) -> Any:
     if lookup.find(call.world, "qemu", call.node, newid):
         raise Refused(500, f"unable to create VM {newid}: config file already exists")
 
-    async def work(task: Task) -> None:
+    async def make(task: Task) -> None:
         if newid in call.world.guests:
             path = f"/etc/pve/nodes/{call.node}/qemu-server/{newid}.conf"
             raise TaskFailed(f"close (rename) atomic file '{path}' failed: File exists")
@@ -121,11 +121,21 @@ def clone_vm(call: Call) -> Any:
         made.node = target
         await creation.join_pool(call.world, newid, call.params.get("pool"))
 
+    async def work(task: Task) -> None:
+        # A VM that is off may be copied several times at once, one that runs may not.
+        async with locks.guest(call.world, "qemu", vmid, 1, shared=guest.status != "running"):
+            await make(task)
+
     return call.start_task("qmclone", str(vmid), work)
 
 
 @handler("POST", "/nodes/{node}/lxc/{vmid}/clone")
-def clone_ct(call: Call) -> Any:
+async def clone_ct(call: Call) -> Any:
+    async with locks.guest(call.world, "lxc", call.params["vmid"]):
+        return _clone_ct(call)
+
+
+def _clone_ct(call: Call) -> str:
     vmid, newid = call.params["vmid"], call.params["newid"]
     rights.require_pool(call, call.params.get("pool"))
     _require_reachable(call, None)
@@ -234,7 +244,7 @@ async def _new_volume(call: Call, guest: Guest, volume: Volume, newid: int, *, f
     content = "rootdir" if guest.kind == "lxc" else "images"
     if content not in access.contents(storage):
         raise TaskFailed(f"content type '{content}' is not available or configured on storage '{storage.id}'")
-    async with disks.storage_lock(world, storage, node):
+    async with volumes.lock(world, storage, node):
         if not full and storage.type in names.FILE_TYPES:
             return _linked_file(world, node, volume, newid)
         wanted = call.params.get("format") or (volume.format if storage.type in names.FILE_TYPES else None)

@@ -28,6 +28,7 @@ def _custom_parts(guest: Guest) -> dict[str, str]:
 def regenerate(call: Call) -> Any:
     guest = lookup.guest_of(call, "qemu")
     lookup.require_unlocked(guest)
+    lookup.require_writable(call.world, guest)
     for volid in _custom_parts(guest).values():
         if volumes.find(call.world, call.node, volid) is None:
             raise Refused(500, f"volume '{volid}' does not exist")

@@ -1,26 +1,16 @@
 """Disks of guests: allocated as a configuration asks, detached, freed."""
 
-from collections.abc import AsyncIterator, Iterable
-from contextlib import asynccontextmanager
+from collections.abc import Iterable
 
-from app.lab import locks
 from app.lab.call import TaskFailed
 from app.lab.guests import drives, properties, sizes
-from app.lab.state import Guest, Storage, Volume, World
+from app.lab.state import Guest, Volume, World
 from app.lab.storage import access, names, volumes
 
 GIB = 1 << 30
 _SMALL = {"efidisk0": 4 << 20, "tpmstate0": 4 << 20}
 """Disks whose size PVE chooses, whatever is asked for."""
 CLOUDINIT_SIZE = 4 << 20
-
-
-@asynccontextmanager
-async def storage_lock(world: World, storage: Storage, node: str, seconds: float = 10) -> AsyncIterator[None]:
-    """The lock under which volumes of a storage come and go; cluster-wide for shared ones."""
-    name = f"storage:{storage.id}" if access.is_shared(storage) else f"storage:{storage.id}@{node}"
-    async with locks.take(world, name, seconds):
-        yield
 
 
 async def settle(
@@ -56,7 +46,7 @@ async def _cloudinit(world: World, node: str, vmid: int, drive: dict[str, str]) 
     image = volumes.image_format(storage, "qcow2" if storage.type in names.FILE_TYPES else None)
     suffix = f".{image}" if storage.type in names.FILE_TYPES else ""
     volname = names.image_name(storage.type, vmid, f"vm-{vmid}-cloudinit{suffix}")
-    async with storage_lock(world, storage, node):
+    async with volumes.lock(world, storage, node):
         made = volumes.find(world, node, f"{storage.id}:{volname}")
         made = made or volumes.make(world, node, storage, volname, CLOUDINIT_SIZE, used=CLOUDINIT_SIZE)
     rest = {name: text for name, text in drive.items() if name not in ("format", "size")}
@@ -72,7 +62,7 @@ async def _allocate(
         found = volumes.require_there(world, node, source)
         size, used = found.size, found.used
     size = _SMALL.get(key, size) if kind == "qemu" else size
-    async with storage_lock(world, storage, node):
+    async with volumes.lock(world, storage, node):
         return volumes.new_disk(world, node, storage, vmid, size, wanted=disk.get("format"), used=used)
 
 

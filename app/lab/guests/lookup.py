@@ -1,6 +1,6 @@
 """Guests of a call: found, unlocked, unchanged, or refused in PVE's words."""
 
-from app.lab.call import Call, Refused, TaskFailed
+from app.lab.call import Call, Refused, TaskFailed, require_writable_file
 from app.lab.guests import config
 from app.lab.state import Guest, World
 
@@ -42,10 +42,8 @@ def in_task(world: World, kind: str, node: str, vmid: int) -> Guest:
 
 
 def require_writable(world: World, guest: Guest) -> None:
-    """Without quorum no configuration can be written (facts.md section 13). Raises TaskFailed."""
-    if not world.cluster.quorate:
-        path = f"/etc/pve/nodes/{guest.node}/{FOLDERS[guest.kind]}/{guest.vmid}.conf.tmp.{world.next_pid}"
-        raise TaskFailed(f"unable to open file '{path}' - Permission denied")
+    """Without quorum no guest's configuration can be written. Raises TaskFailed."""
+    require_writable_file(world, f"nodes/{guest.node}/{FOLDERS[guest.kind]}/{guest.vmid}.conf")
 
 
 def lock_text(guest: Guest) -> str | None:

@@ -14,10 +14,12 @@ Config = dict[str, str | int]
 _ROOT_ONLY = ("force", "migration_type", "migration_network")
 
 
-def _require_target(call: Call) -> str:
+def require_target(call: Call) -> str:
+    """The node to go to. Raises Refused for this node, for one that is none of the cluster's, and without quorum."""
     target: str = call.params["target"]
     if target == call.node:
         raise Refused.parameters({"target": "target is local node."})
+    creation.require_quorum(call)
     if target not in call.world.nodes:
         raise Refused(500, f"no such cluster node '{target}'")
     return target
@@ -88,6 +90,8 @@ async def _carry_out(call: Call, task: Task, kind: str, target: str, mapping: st
             ):
                 raise TaskFailed("can't live migrate attached local disks without with-local-disks option")
             task.log(f"starting migration of {lookup.NAMES[kind]} {vmid} to node '{target}'")
+            if not call.world.nodes[target].online:
+                raise TaskFailed("Can't connect to destination address using public key")
             if running and kind == "lxc":
                 power.switch_off(call.world, guest)
             await task.sleep(5)
@@ -102,7 +106,7 @@ async def _carry_out(call: Call, task: Task, kind: str, target: str, mapping: st
 
 @handler("POST", "/nodes/{node}/qemu/{vmid}/migrate")
 def migrate_vm(call: Call) -> Any:
-    target = _require_target(call)
+    target = require_target(call)
     for option in _ROOT_ONLY:
         if option in call.params and not call.who.is_root:
             raise Refused.parameters({option: "Only root may use this option."})
@@ -121,7 +125,7 @@ def migrate_vm(call: Call) -> Any:
 
 @handler("POST", "/nodes/{node}/lxc/{vmid}/migrate")
 def migrate_ct(call: Call) -> Any:
-    target = _require_target(call)
+    target = require_target(call)
     guest = lookup.guest_of(call, "lxc")
     if guest.status == "running" and not call.params.get("online") and not call.params.get("restart"):
         raise Refused(500, "can't migrate running container without --online or --restart")

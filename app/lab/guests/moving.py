@@ -77,6 +77,7 @@ def _to_storage(call: Call, guest: Guest, key: str) -> str:
         async with locks.guest(call.world, kind, guest.vmid):
             found = lookup.in_task(call.world, kind, call.node, guest.vmid)
             lookup.unlocked_in_task(found)
+            lookup.require_writable(call.world, found)
             await _copy(call, task, found, key, volid)
 
     return call.start_task(_SETTINGS[kind][0], str(guest.vmid), work)
@@ -90,7 +91,7 @@ async def _copy(call: Call, task: Task, guest: Guest, key: str, volid: str) -> N
         content = _SETTINGS[guest.kind][2]
         raise TaskFailed(f"content type '{content}' is not available or configured on storage '{storage.id}'")
     wanted = call.params.get("format") if storage.type in names.FILE_TYPES else None
-    async with disks.storage_lock(world, storage, node):
+    async with volumes.lock(world, storage, node):
         new = volumes.new_disk(world, node, storage, guest.vmid, source.size, wanted=wanted, used=source.used)
     await task.sleep(3)
     if drives.is_unused(key):
@@ -171,6 +172,7 @@ def _to_guest(call: Call, guest: Guest, key: str, target_key: str) -> str:
     call.require(f"/storage/{volid.partition(':')[0]}", "Datastore.AllocateSpace")
 
     async def work(task: Task) -> None:
+        lookup.require_writable(call.world, guest)
         volume = volumes.require_there(call.world, call.node, volid)
         storage = call.world.storages[volume.storage]
         await task.sleep(1)

@@ -118,6 +118,7 @@ def start_vm(call: Call) -> Any:
     _require_root_options(call, "force-cpu", "with-conntrack-state", "nets-host-mtu")
     if call.params.get("targetstorage") and not call.params.get("migratedfrom"):
         raise Refused.parameters({"targetstorage": "targetstorage can only by used with migratedfrom."})
+    creation.require_quorum(call)
 
     async def work(task: Task) -> None:
         await start(call.world, task, "qemu", call.node, vmid, skiplock=skip)

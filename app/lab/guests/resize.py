@@ -4,7 +4,7 @@ from typing import Any
 
 from app.lab import locks
 from app.lab.call import Call, Refused, TaskFailed, handler
-from app.lab.guests import config, disks, drives, lookup, lxc_options, properties, rights, sizes
+from app.lab.guests import config, drives, lookup, lxc_options, properties, rights, sizes
 from app.lab.state import Guest
 from app.lab.storage import access, volumes
 from app.lab.tasks import Task
@@ -21,7 +21,7 @@ async def _grow(call: Call, task: Task, guest: Guest, key: str, size: int) -> No
     lookup.require_writable(call.world, guest)
     volume = volumes.require_there(call.world, call.node, volid)
     storage = access.in_task(call.world, volume.storage, call.node)
-    async with disks.storage_lock(call.world, storage, call.node):
+    async with volumes.lock(call.world, storage, call.node):
         await task.sleep(1)
         volume.size = size
     disk = drives.parse_disk(guest.kind, str(guest.config[key]))

@@ -113,7 +113,7 @@ async def _disk(
         what = "vm images" if guest.kind == "qemu" else "container directories"
         raise TaskFailed(f"storage '{storage.id}' does not support {what}")
     size, used = kept or [0, 0]
-    async with disks.storage_lock(world, storage, node):
+    async with volumes.lock(world, storage, node):
         volume = volumes.new_disk(world, node, storage, guest.vmid, size, used=used)
     made.append(volume.volid)
     return drives.render_disk(guest.kind, disk | {"file": volume.volid, "size": sizes.written(volume.size)})

@@ -192,7 +192,9 @@ def _register(kind: str) -> None:
 
     def describe(call: Call) -> Any:
         if "description" in call.params:
-            lookup.require_unlocked(lookup.guest_of(call, kind))
+            guest = lookup.guest_of(call, kind)
+            lookup.require_unlocked(guest)
+            lookup.require_writable(call.world, guest)
             find(call).config["description"] = call.params["description"]
 
     handler("GET", base)(listing)

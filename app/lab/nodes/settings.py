@@ -6,7 +6,7 @@ from typing import Any
 import orjson
 
 from app.lab.access.users import split
-from app.lab.call import Call, Refused, handler
+from app.lab.call import Call, Refused, handler, require_writable_file
 from app.lab.state import Node
 
 _BRIDGE_KINDS = {
@@ -36,6 +36,7 @@ def config(call: Call) -> Any:
 
 @handler("PUT", "/nodes/{node}/config")
 def set_config(call: Call) -> Any:
+    require_writable_file(call.world, f"nodes/{call.node}/config")
     options = _node(call).options
     if (given := call.params.get("digest")) and given != _digest(options):
         raise Refused(500, "detected modified configuration - file changed by other user? Try again.")

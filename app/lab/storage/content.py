@@ -48,7 +48,7 @@ def _image_name(storage: Storage, vmid: int, filename: str, wanted: str | None) 
 
 
 @handler("POST", "/nodes/{node}/storage/{storage}/content")
-def allocate(call: Call) -> Any:
+async def allocate(call: Call) -> Any:
     storage = access.enabled(call.world, call.params["storage"], call.node)
     filename, vmid, wanted = call.params["filename"], call.params["vmid"], call.params.get("format")
     if found := re.search(r"\.(raw|qcow2|vmdk)$", filename):
@@ -58,10 +58,8 @@ def allocate(call: Call) -> Any:
     volname = _image_name(storage, vmid, filename, wanted)
     if volumes.find(call.world, call.node, f"{storage.id}:{volname}"):
         raise Refused(500, _already(storage, volname))
-    try:
+    async with volumes.lock(call.world, storage, call.node):
         return volumes.make(call.world, call.node, storage, volname, _size(call.params["size"])).volid
-    except TaskFailed as failure:
-        raise Refused(500, failure.message) from None
 
 
 def _already(storage: Storage, volname: str) -> str:
@@ -154,7 +152,8 @@ async def free(call: Call) -> Any:
                 f"unlink '{names.path_of(storage.type, storage.options, volid.partition(':')[2])}' "
                 "failed: No such file or directory"
             )
-        volumes.remove(call.world, call.node, volid)
+        async with volumes.lock(call.world, storage, call.node):
+            volumes.remove(call.world, call.node, volid)
         task.log(f"Removed volume '{volid}'")
 
     upid = call.start_task("imgdel", f"{known.vmid}@{storage.id}" if known.vmid else storage.id, work)
@@ -175,7 +174,8 @@ def copy(call: Call) -> Any:
             other, _known = access.read_volume(call.world, full)
         except Refused as refusal:
             raise TaskFailed(refusal.message) from None
-        await task.sleep(1)
-        volumes.make(call.world, node, other, full.partition(":")[2], source.size, used=source.used)
+        async with volumes.lock(call.world, other, node):
+            await task.sleep(1)
+            volumes.make(call.world, node, other, full.partition(":")[2], source.size, used=source.used)
 
     return call.start_task("imgcopy", "", work)

@@ -1,14 +1,23 @@
 """The volumes of all storages: found by node and id, allocated with the first free number, freed."""
 
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
 
-from app.lab import clock, faults
+from app.lab import clock, faults, locks
 from app.lab.call import Refused, TaskFailed
 from app.lab.state import Storage, Volume, World
 from app.lab.storage import access, names
 
 EXTENT = 4 << 20
 """LVM allocates whole extents of 4 MiB."""
+
+
+@asynccontextmanager
+async def lock(world: World, storage: Storage, node: str, seconds: float = 10) -> AsyncIterator[None]:
+    """The lock under which volumes of a storage come and go; cluster-wide for shared ones."""
+    name = f"storage:{storage.id}" if access.is_shared(storage) else f"storage:{storage.id}@{node}"
+    async with locks.take(world, name, seconds):
+        yield
 
 
 def _key(storage: Storage, node: str, volid: str) -> str:
