@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 import sqlalchemy as sa
 
@@ -49,6 +49,11 @@ def look_again(tx: Tx, cluster: str, vmids: Sequence[int]) -> None:
         .where(InventoryGuest.cluster_id == cluster, InventoryGuest.vmid.in_(vmids))
         .values(looked_at=None)
     )
+
+
+def doubt_since(tx: Tx, moment: datetime) -> None:
+    """Whoever counted containers as looked at since then may have died before he looked."""
+    tx.execute(sa.update(InventoryGuest).where(InventoryGuest.looked_at >= moment).values(looked_at=None))
 
 
 def note(tx: Tx, cluster: str, due: Due, *, privileged: bool) -> tuple[Guest | None, bool]:

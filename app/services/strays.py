@@ -12,7 +12,7 @@ from datetime import timedelta
 import structlog
 
 from app.db import audit, clusters, strays
-from app.db.session import Database
+from app.db.session import Database, now
 from app.db.strays import Due
 from app.domain.errors import PveAbsent, PveError
 from app.domain.identifiers import NodeName, VmId
@@ -21,6 +21,7 @@ from app.sagas.credentials import Credentials
 
 _LOOKS = 50
 _REST = timedelta(minutes=1)
+_LONGEST = timedelta(minutes=10)
 
 log = structlog.get_logger(__name__)
 
@@ -32,9 +33,14 @@ class Strays:
         self._db = db
         self._credentials = credentials
         self._stop = stop
+        self._has_swept = False
 
     def sweep(self) -> None:
         """Look at what is due in every cluster, at most `_LOOKS` containers each."""
+        if not self._has_swept:
+            with self._db.begin() as tx:
+                strays.doubt_since(tx, now() - _LONGEST)
+            self._has_swept = True
         with self._db.read() as tx:
             names = {cluster.id: cluster.name for cluster in clusters.every(tx)}
         for cluster, name in names.items():

@@ -1,4 +1,4 @@
-"""PVE's own declaration of its parameters, where it is at hand: what is sent is held against it (L48)."""
+"""PVE's own declaration of its parameters, as it is packed with the lab: what is sent is held against it (L48)."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from urllib.parse import parse_qs, urlsplit
 
 import requests_mock
 
-SCHEMA = Path(__file__).parents[3] / "shared" / "pve" / "schema.json.gz"
+_PACKED = Path(__file__).parents[2] / "app" / "lab" / "pve-9.1-schema.json.gz"
 
 
 @cache
 def _paths() -> dict[str, Any]:
-    paths: dict[str, Any] = json.loads(gzip.decompress(SCHEMA.read_bytes()))["paths"]
+    paths: dict[str, Any] = json.loads(gzip.decompress(_PACKED.read_bytes()))["paths"]
     return paths
 
 
