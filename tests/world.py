@@ -12,6 +12,7 @@ from app.db.models import Allocation, Guest, Operation, Tenant, VmidClaim
 from app.db.session import Database, Tx
 from app.domain.guests import GuestKind, GuestState, owner_mark
 from app.domain.operations import FINAL_STATES
+from app.domain.tenants import TenantState
 from app.policy import quota
 from app.pve import GuestConfig
 from app.sagas.tenant_create import mark
@@ -96,6 +97,8 @@ def _walls(lab: dict[str, Any], tenants: Sequence[Tenant]) -> Iterator[str]:
         if user["comment"].startswith("poolhouse-tenant") and user["comment"] not in known:
             yield f"PVE's user {user['userid']} is nobody's"
     for row in tenants:
+        if row.state == TenantState.DELETING and row.token_secret is None:
+            continue  # it is being taken down, and can only be deleted once more
         if row.poolid not in lab["pools"]:
             yield f"tenant {row.name} has no pool"
         user, _, token = row.token_id.partition("!")

@@ -32,6 +32,8 @@ APPLICATION_VERSION = "1"
 APPLICATION_NAME = "poolhouse"
 #: Undoing is more patient than doing: what is left behind is worse than what is late.
 UNDO_PATIENCE = timedelta(hours=24)
+#: Tasks of an undo that may fail, one after another, before somebody has to look: each try finds the world anew.
+_UNDO_TASKS = 3
 
 _SHORTEST_PAUSE, _LONGEST_PAUSE = 0.5, 30.0
 _LOOK_AGAIN = 60.0
@@ -341,7 +343,8 @@ class _Attempt:
 
     def task_failed(self, end: TaskEnd) -> Outcome | _Settled:
         problem = end["problem"] or _BROKEN
-        if not end["again"] or now() > self._deadline:
+        again = end["again"] or (self.undo and len(self.step.judged) < _UNDO_TASKS)
+        if not again or now() > self._deadline:
             return self.refused(problem, None)
         with self._db.begin() as tx:
             step = self._held(tx)

@@ -167,7 +167,12 @@ def make_gone(run: Run, p: GuestParameters) -> Upid | None:
         status = api.status()
     if status.status == "running":
         return api.stop()
-    return api.destroy(purge=True)
+    try:
+        return api.destroy(purge=True)
+    except PveRefused as error:
+        if error.code != "pve.running":
+            raise
+        raise PveLocked("The guest was started in between.") from error
 
 
 def _end_of_making(run: Run, p: GuestParameters) -> Upid:

@@ -41,7 +41,10 @@ def empty(run: Run, p: Parameters) -> Again | None:
 
 
 def remove_walls(run: Run, p: Parameters) -> None:
-    """The user before its pool: without the user nobody can make anything new in it."""
+    """The user before its pool: without the user nobody can make anything new in it. Our own way in goes first: from
+    here on the tenant is not opened again."""
+    with run.db.begin() as tx:
+        tenants.lock(tx, p.tenant).token_secret = None
     walls = tenant_create.Parameters(
         p.tenant, p.name, p.cluster, p.poolid, p.pve_user, p.token_id, p.storages, p.bridges, p.catalog
     )
@@ -55,9 +58,10 @@ def forget(run: Run, p: Parameters) -> None:
 
 
 def reopen(run: Run, p: Parameters) -> None:
+    """Open for its members again, unless its walls have begun to go: then it can only be deleted once more."""
     with run.db.begin() as tx:
         row = tenants.get(tx, p.tenant)
-        if row is not None:
+        if row is not None and row.token_secret is not None:
             row.state = TenantState.ACTIVE
 
 

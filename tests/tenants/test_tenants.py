@@ -117,6 +117,19 @@ def test_delete_refuses_while_guests_exist_and_cascades_when_told(house: House) 
     assert member.get("/proxmox/cts").get_json()["data"] == []
 
 
+def test_a_deletion_that_failed_with_its_walls_half_gone_opens_nothing_and_is_done_again(house: House) -> None:
+    """Somebody's own VM in the pool keeps it from going; the tenant has no user any more by then."""
+    tenant = house.make_tenant()
+    house.pve.post("/nodes/n1/qemu", vmid=901, pool=tenant["poolid"])
+    assert house.admin().delete(f"/tenants/{tenant['id']}", wait=60).status_code == 502
+    assert house.admin().get(f"/tenants/{tenant['id']}").get_json()["state"] == "deleting"
+    assert 901 in house.pve.members(tenant["poolid"])
+    house.pve.delete("/nodes/n1/qemu/901")
+    wait_for(lambda: 901 not in house.pve.members(tenant["poolid"]))
+    house.admin().done("DELETE", f"/tenants/{tenant['id']}")
+    assert walls(house, tenant) == NOTHING
+
+
 def test_a_suspended_tenant_may_look_and_not_touch(house: House) -> None:
     tenant = house.make_tenant()
     member = house.make_member(tenant)
