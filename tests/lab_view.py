@@ -55,6 +55,16 @@ class LabView:
         rows = self._controlled("GET", "calls")["data"]
         return [row for row in rows if row["user"] != "root@pam"]
 
+    def mark(self) -> int:
+        """The number of the last call, for `writes`."""
+        last: int = self._controlled("GET", "calls?since=999999999")["cursor"]
+        return last
+
+    def writes(self, since: int) -> list[dict[str, Any]]:
+        """What others changed, or tried to, since a mark."""
+        rows = self._controlled("GET", f"calls?since={since}")["data"]
+        return [row for row in rows if row["user"] != "root@pam" and row["method"] != "GET"]
+
     def state(self) -> dict[str, Any]:
         found: dict[str, Any] = self._controlled("GET", "state")["data"]
         return found

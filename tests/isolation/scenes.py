@@ -1,0 +1,171 @@
+"""A victim with everything that can be named, a stranger with the same, and callers of every kind."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import jwt
+import sqlalchemy as sa
+
+from app.db.models import ApiKey, Storage, Template
+from app.db.session import Database
+from tests.house import PASSWORD, Caller, House, container, vm, wait_for
+
+UNSIGNED = "eyJhbGciOiJub25lIn0.eyJzdWIiOiJhZG1pbiJ9."
+
+
+@dataclass(frozen=True)
+class Scene:
+    """A tenant with a guest of each kind. `ids`: the segment before an id in a path -> each form of this tenant's."""
+
+    tenant: Mapping[str, Any]
+    owner: Caller
+    ids: Mapping[str, tuple[str, ...]]
+    volid: str
+
+    @property
+    def names(self) -> frozenset[str]:
+        """What nobody else may ever be shown."""
+        own = [name for names in self.ids.values() for name in names if not name.isdigit()]
+        return frozenset({*own, self.tenant["poolid"], self.tenant["pve_user"]} - {self.ids["templates"][0]})
+
+
+@dataclass(frozen=True)
+class Scenes:
+    """`nobodies` are refused as not logged in; `roles` are callers in the victim's tenant; `keys` are its owner's,
+    each with a single action."""
+
+    victim: Scene
+    stranger: Scene
+    suspended: Scene
+    nobodies: Mapping[str, Caller]
+    roles: Mapping[str, Caller]
+    keys: Mapping[str, Caller]
+    unpublished: Mapping[str, str]
+    foreign_storage: str
+    foreign_bridge: str
+
+
+@contextmanager
+def made(house: House) -> Iterator[Scenes]:
+    db = Database(house.settings.database_url)
+    try:
+        with _unpublished(db) as hidden, _storage(house) as storage:
+            both = ["local", "local-lvm"]
+            victim = _scene(house, hidden["ct"], storages=[*both, storage], bridges=["vmbr0", "vmbr1"])
+            published = next(
+                one["id"] for one in house.admin().get("/templates").get_json()["data"] if one["published"]
+            )
+            stranger = _scene(house, published, storages=both, bridges=["vmbr0"])
+            suspended = _scene(house, published)
+            house.admin().patch(f"/tenants/{suspended.tenant['id']}", {"suspended": True})
+            roles = {role: house.make_member(victim.tenant, role) for role in ("viewer", "operator", "owner")}
+            keys = {action: _with_key(house, victim.owner, action) for action in ("template.audit", "tenant.audit")}
+            roles["auditor"] = _auditor(house)
+            yield Scenes(
+                victim, stranger, suspended, _nobodies(house, db, victim.tenant), roles, keys, hidden, storage, "vmbr1"
+            )
+    finally:
+        db.close()
+
+
+def _scene(house: House, template: str, **granted: Any) -> Scene:
+    tenant = house.make_tenant(**granted)
+    owner = house.make_member(tenant, "owner")
+    made_ct = owner.done("POST", "/proxmox/cts", container())
+    ct = made_ct["result"]["guest"]
+    machine = owner.done("POST", "/proxmox/vms", vm())["result"]["guest"]
+    me = owner.get("/auth/me").get_json()
+    key = owner.post("/api-keys", {"name": "a program", "actions": ["guest.audit"]}).get_json()
+    ids = {
+        "tenants": (tenant["id"], tenant["name"]),
+        "cts": (ct["id"], str(ct["vmid"])),
+        "vms": (machine["id"], str(machine["vmid"])),
+        "operations": (made_ct["id"],),
+        "members": (me["id"], me["username"]),
+        "users": (me["id"], me["username"]),
+        "api-keys": (key["id"],),
+        "templates": (template,),
+    }
+    return Scene(tenant, owner, ids, f"local-lvm:vm-{ct['vmid']}-disk-0")
+
+
+@contextmanager
+def _unpublished(db: Database) -> Iterator[dict[str, str]]:
+    """A catalog entry of each kind that no tenant may see: copies of the published ones."""
+    ids = {"ct": str(uuid.uuid4()), "vm": str(uuid.uuid4())}
+    with db.begin() as tx:
+        for row in tx.scalars(sa.select(Template).where(Template.published)).all():
+            hidden = Template(
+                id=ids[row.kind], cluster_id=row.cluster_id, name=f"hidden-{ids[row.kind]}", kind=row.kind,
+                description="", volid=row.volid, vmid=row.vmid, disk_gb=row.disk_gb, published=False,
+            )  # fmt: skip
+            tx.add(hidden)
+    yield ids
+    with db.begin() as tx:
+        tx.execute(sa.delete(Template).where(Template.id.in_(ids.values())))
+
+
+@contextmanager
+def _storage(house: House) -> Iterator[str]:
+    """One more storage for guests of both kinds, which the inventory knows."""
+    name = "vault"
+    house.pve.post("/storage", storage=name, type="dir", path=f"/srv/{name}", content="rootdir,images")
+    db = Database(house.settings.database_url)
+
+    def is_seen() -> bool:
+        with db.read() as tx:
+            return tx.scalars(sa.select(Storage).where(Storage.name == name)).first() is not None
+
+    wait_for(is_seen)
+    db.close()
+    yield name
+    house.pve.delete(f"/storage/{name}")
+
+
+def _with_key(house: House, maker: Caller, action: str) -> Caller:
+    secret = maker.post("/api-keys", {"name": "a program", "actions": [action]}).get_json()["secret"]
+    return Caller(house.app.test_client(), secret)
+
+
+def _auditor(house: House) -> Caller:
+    name = f"auditor-{uuid.uuid4().hex[:8]}"
+    assert house.admin().post("/users", {"username": name, "password": PASSWORD, "role": "auditor"}).status_code == 201
+    return house.login(name, PASSWORD)
+
+
+def _nobodies(house: House, db: Database, tenant: Mapping[str, Any]) -> dict[str, Caller]:
+    """All but the first three were the victim's owners."""
+    log_in, logged_out, disabled, expiring, deleting = (house.make_member(tenant, "owner") for _ in range(5))
+    key_of_disabled = _with_key(house, disabled, "guest.audit")
+    expired_key, deleted_key = (_with_key(house, maker, "guest.audit") for maker in (expiring, deleting))
+    assert logged_out.post("/auth/logout").status_code == 204
+    me = disabled.get("/auth/me").get_json()["id"]
+    assert house.admin().patch(f"/users/{me}", {"disabled": True}).status_code == 200
+    prefix = expiring.get("/api-keys").get_json()["data"][0]["prefix"]
+    with db.begin() as tx:
+        tx.execute(sa.update(ApiKey).where(ApiKey.prefix == prefix).values(expires_at=datetime.now(UTC)))
+    key = deleting.get("/api-keys").get_json()["data"][0]["id"]
+    assert deleting.delete(f"/api-keys/{key}").status_code == 204
+    return {
+        "anonymous": house.anonymous(),
+        "nonsense": Caller(house.app.test_client(), "nonsense"),
+        "unsigned token": Caller(house.app.test_client(), UNSIGNED),
+        "expired token": Caller(house.app.test_client(), _expired(house, log_in.token or "")),
+        "logged out": logged_out,
+        "disabled user": disabled,
+        "key of a disabled user": key_of_disabled,
+        "expired key": expired_key,
+        "deleted key": deleted_key,
+    }
+
+
+def _expired(house: House, token: str) -> str:
+    claims = jwt.decode(token, options={"verify_signature": False})
+    past = datetime.now(UTC) - timedelta(minutes=1)
+    return jwt.encode({**claims, "exp": past}, house.app.config["JWT_SECRET_KEY"], "HS256")
