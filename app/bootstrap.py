@@ -25,8 +25,7 @@ from app.services import Services
 from app.services.access import Access
 from app.services.api_keys import ApiKeys
 from app.services.auth import Auth
-from app.services.guests import QUEUE as GUESTS_QUEUE
-from app.services.guests import GuestRules, Guests
+from app.services.guests import NODE_QUEUE, STORAGE_QUEUE, GuestRules, Guests
 from app.services.health import Health
 from app.services.idempotency import IdempotencyKeys
 from app.services.inventory import Inventory
@@ -41,9 +40,13 @@ from app.services.users import Users
 
 _MEDIA_INTERVAL = 60.0
 
-#: PVE keeps all of user.cfg behind one lock: tenants of a cluster are built one after another. Guests of one tenant
-#: take a share of the workers only.
-QUEUES = (Queue(ACCESS_QUEUE, per_lane=1, total=16), Queue(GUESTS_QUEUE, per_lane=16, total=400))
+#: Where PVE locks, we wait in turn. All of user.cfg is behind one lock: tenants of a cluster are built one after
+#: another. A lane of the others is one tenant's, so that nobody takes more than his share of a storage or a node.
+QUEUES = (
+    Queue(ACCESS_QUEUE, per_lane=1, total=16),
+    Queue(STORAGE_QUEUE, per_lane=1, total=200),
+    Queue(NODE_QUEUE, per_lane=16, total=2000),
+)
 
 
 @dataclass(frozen=True)

@@ -227,7 +227,9 @@ def _views(tx: Tx, rows: Sequence[Operation]) -> list[domain.Operation]:
 def _queue_positions(tx: Tx, pending: Sequence[Operation]) -> dict[str, int]:
     if not pending:
         return {}
-    place = sa.func.row_number().over(partition_by=Operation.queue, order_by=(Operation.created_at, Operation.id))
+    place = sa.func.row_number().over(
+        partition_by=(Operation.queue, Operation.lane), order_by=(Operation.created_at, Operation.id)
+    )
     waiting = sa.select(Operation.id, place.label("place")).where(Operation.state == OperationState.PENDING).subquery()
     rows = tx.execute(
         sa.select(waiting.c.id, waiting.c.place).where(waiting.c.id.in_([row.id for row in pending]))

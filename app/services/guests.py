@@ -36,7 +36,9 @@ from app.pve import GuestApi
 from app.sagas import ct_create, guest, guest_change, guest_delete, guest_power, vm_create
 from app.sagas.credentials import Credentials
 
-QUEUE = "guests"
+#: PVE clones onto a storage one after another, so a tenant has one clone at a time on each: whoever comes next waits
+#: for that one, not for all that the tenant wants. A node carries many guests' tasks at once.
+STORAGE_QUEUE, NODE_QUEUE = "storage", "node"
 
 
 @dataclass(frozen=True)
@@ -108,7 +110,7 @@ class Guests:
                     template_node=_only(medium.nodes) if medium.vmid else None, cloud_init=public,
                     password=self._seal(init.password if init else None, row), tags=list(spec.tags), start=spec.start,
                 ),
-                _to(row),
+                _to_storage(row) if medium.vmid else _to(row),
             )  # fmt: skip
 
     def _tenant_for(self, tx: Tx, ctx: Context, wanted: Placement) -> Tenant:
@@ -328,7 +330,13 @@ def _claim(tx: Tx, row: Guest, wanted: Amounts) -> None:
 
 
 def _to(row: Guest) -> Submission:
-    return Submission(tenant=row.tenant_id, guest=row.id, queue=QUEUE, lane=row.tenant_id)
+    lane = f"{row.tenant_id}/{row.cluster_id}/{row.node}"
+    return Submission(tenant=row.tenant_id, guest=row.id, queue=NODE_QUEUE, lane=lane)
+
+
+def _to_storage(row: Guest) -> Submission:
+    lane = f"{row.tenant_id}/{row.cluster_id}/{row.storage}"
+    return Submission(tenant=row.tenant_id, guest=row.id, queue=STORAGE_QUEUE, lane=lane)
 
 
 def _target(row: Guest) -> Mapping[str, Any]:
