@@ -54,6 +54,11 @@ class GuestConfig:
         return self.values.get("lock")
 
     @property
+    def is_whole(self) -> bool:
+        """False while PVE still makes the guest: nothing can be said of it then."""
+        return bool(self.values.keys() - {"lock", "digest"})
+
+    @property
     def description(self) -> str:
         return self.values.get("description", "")
 

@@ -19,7 +19,8 @@ from app.domain.guests import GuestKind, GuestState, owner_mark
 from app.domain.identifiers import NodeName, PoolId, TokenId, Upid, VmId
 from app.domain.quota import Dimension
 from app.operations import Run
-from app.pve import GuestApi, GuestConfig, GuestStatus, Pve
+from app.policy import quota as quota_rules
+from app.pve import GuestApi, GuestConfig, Pve
 
 STOPPING = ("vzstop", "qmstop", "vzshutdown", "qmshutdown")
 _MIB = 2**20
@@ -137,6 +138,8 @@ def check_made(run: Run, p: MadeParameters) -> None:
 
 def require_unprivileged(p: GuestParameters, config: GuestConfig) -> None:
     """Before anything of ours makes it run. Nothing but its config tells: a clone, a restore or an edit decides."""
+    if not config.is_whole:
+        raise PveLocked("PVE still works on this guest.")
     if p.kind == GuestKind.CT and not config.unprivileged:
         raise PveRefused(
             "The container is privileged.", code="policy.privileged_guest",
@@ -229,18 +232,18 @@ def settled_state(run: Run, p: GuestParameters) -> dict[str, Any]:
             row.unprivileged = config.unprivileged
         touch(row)
         if running:
-            _charge_running(tx, row, status)
+            charge_running(tx, row, cores=status.cpus, memory=-(-status.maxmem // _MIB))
         else:
             quota.release(tx, p.tenant, p.guest, RUNNING_DIMENSIONS)
     return {}
 
 
-def _charge_running(tx: Tx, row: Guest, status: GuestStatus) -> None:
-    """The larger of what it runs with and what its next start gives it; never more than was claimed for that."""
-    runs_with = {Dimension.RUNNING_CORES: status.cpus, Dimension.RUNNING_MEMORY: -(-status.maxmem // _MIB)}
-    to_come = {Dimension.RUNNING_CORES: row.cores, Dimension.RUNNING_MEMORY: row.memory}
+def charge_running(tx: Tx, row: Guest, *, cores: int, memory: int) -> None:
+    """The larger of what it runs with, which is given, and what its next start gives it; never more than was claimed
+    for that."""
+    runs_with = quota_rules.of_running(cores=cores, memory=memory)
     held = quota.held(tx, row.tenant_id, row.id)
-    for dimension, amount in to_come.items():
+    for dimension, amount in quota_rules.of_running(cores=row.cores, memory=row.memory).items():
         needed = max(amount, runs_with[dimension])
         quota.allocate(tx, row, {dimension: min(needed, held.get(dimension, needed))})
 

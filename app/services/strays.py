@@ -55,7 +55,7 @@ class Strays:
         """False where it has to be looked at again."""
         try:
             config = self._credentials.as_admin(cluster).node(NodeName(due.node)).lxc(VmId(due.vmid)).config()
-            if "rootfs" not in config.values:
+            if not config.is_whole:
                 return False
             stopped = self._stop and due.running and self._stopped(due, config)
         except PveAbsent:
@@ -66,7 +66,7 @@ class Strays:
         subject = f"{due.name} (ct {due.vmid} on {due.node} of {name})"
         with self._db.begin() as tx:
             guest, news = strays.note(tx, cluster, due, privileged=not config.unprivileged)
-            ours = guest.id if guest is not None else None
+            ours = guest.id if guest is not None and guest.tenant_id == due.tenant else None
             if news:
                 audit.record_own(tx, "ct.privileged", tenant=due.tenant, guest=ours, subject=subject, result="alert")
             if stopped:

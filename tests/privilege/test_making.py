@@ -178,6 +178,25 @@ def _ended(member: Caller, operation: str) -> dict[str, Any] | None:
     return found if found["finished_at"] else None
 
 
+def test_l16_a_restore_over_a_guest_takes_the_archives_flag_and_is_not_run_by_us(
+    house: House, planter: Planter, member: Caller, archive: str
+) -> None:
+    """The start waits for the restore, and looks again after it."""
+    guest = member.done("POST", "/proxmox/cts", container())["result"]["guest"]
+    with house.pve.fault(kind="task_slow", task="vzrestore", seconds=2):
+        upid = house.pve.post(
+            f"/nodes/{guest['node']}/lxc", vmid=guest["vmid"], ostemplate=archive, restore=1, force=1,
+            storage="local-lvm", pool=guest["poolid"],
+        )  # fmt: skip
+        refused = member.post(f"/proxmox/cts/{guest['id']}/start", wait=60)
+        planter.done(upid)
+    assert planter.config(guest["vmid"], guest["node"]).get("unprivileged") != 1
+    assert (refused.status_code, refused.get_json()["code"]) == (403, "policy.privileged_guest")
+    assert planter.status(guest["vmid"], guest["node"]) == "stopped"
+    wait_for(lambda: member.get(f"/proxmox/cts/{guest['id']}").get_json()["unprivileged"] is False)
+    planter.done(house.pve.delete(f"/nodes/{guest['node']}/lxc/{guest['vmid']}"))
+
+
 @pytest.mark.parametrize("action", ["start", "reboot"])
 def test_l16_a_container_turned_privileged_is_not_run_by_us(
     planter: Planter, member: Caller, tenant: dict[str, Any], action: str

@@ -249,6 +249,11 @@ def test_a_containers_config() -> None:
     assert GuestConfig({}).boot_disk is None
 
 
+def test_a_config_of_a_guest_that_is_being_made_says_nothing_yet() -> None:
+    assert not GuestConfig({"lock": "create", "digest": "abc"}).is_whole
+    assert GuestConfig({"rootfs": "local-lvm:vm-1-disk-0,size=1G", "lock": "backup", "digest": "abc"}).is_whole
+
+
 def test_l37_ours_is_what_carries_our_mark_now(wire: requests_mock.Mocker, container: ContainerApi) -> None:
     absent = "Configuration file 'nodes/n1/lxc/5001.conf' does not exist"
     wire.get(
