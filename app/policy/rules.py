@@ -92,6 +92,20 @@ def key_role(role: UserRole, member: TenantRole | None) -> TenantRole | None:
     return member or (TenantRole.VIEWER if role == UserRole.AUDITOR else None)
 
 
+def acting(ctx: Context, tenant: str) -> str:
+    """With whose token PVE is asked to work on the guests of `tenant`: always one of the caller's own tenants.
+
+    So the second lock asks who calls, and not whose the guest is: had we let a stranger in, PVE would still refuse him.
+    Raises NotFound for who is in no tenant.
+    """
+    if tenant in ctx.memberships or Privilege.GUEST_AUDIT in EVERYWHERE[ctx.caller.role]:
+        return tenant
+    own = next(iter(ctx.memberships), None)
+    if own is None:
+        raise NotFound
+    return own
+
+
 def only_tenant(ctx: Context) -> str:
     """The tenant of who names none. Raises Invalid where he is not in exactly one."""
     if len(ctx.memberships) != 1:

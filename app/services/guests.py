@@ -81,7 +81,7 @@ class Guests:
             return self._engine.submit(
                 tx, ctx, ct_create.SAGA,
                 ct_create.Parameters(
-                    **self._who(row, tenant), name=row.name, template=str(medium.volid), storage=place.storage,
+                    **self._who(ctx, row, tenant), name=row.name, template=str(medium.volid), storage=place.storage,
                     disk_gb=spec.disk_gb, memory=spec.memory, swap=spec.swap, cores=spec.cores,
                     net=dataclasses.asdict(net), ssh_keys=list(spec.ssh_keys),
                     password=self._seal(spec.password, row), nesting=spec.nesting, start=spec.start,
@@ -104,7 +104,7 @@ class Guests:
             return self._engine.submit(
                 tx, ctx, vm_create.SAGA,
                 vm_create.Parameters(
-                    **self._who(row, tenant), name=row.name, storage=place.storage, disk_gb=spec.disk_gb,
+                    **self._who(ctx, row, tenant), name=row.name, storage=place.storage, disk_gb=spec.disk_gb,
                     memory=spec.memory, cores=spec.cores, net=dataclasses.asdict(net),
                     iso=medium.volid, template_vmid=medium.vmid,
                     template_node=_only(medium.nodes) if medium.vmid else None, cloud_init=public,
@@ -178,8 +178,8 @@ class Guests:
         row, document = self._read(ctx, kind, ref)
         if row.state == GuestState.CREATING:
             return {**document, "live": None}
-        status = self._live(row, lambda api: api.status())
-        addresses = self._live(row, lambda api: api.addresses()) if status.status == "running" else []
+        status = self._live(ctx, row, lambda api: api.status())
+        addresses = self._live(ctx, row, lambda api: api.addresses()) if status.status == "running" else []
         return {
             **document,
             "live": {
@@ -192,7 +192,7 @@ class Guests:
     def config(self, ctx: Context, kind: GuestKind, ref: str) -> tuple[dict[str, Any], str]:
         """PVE's config as it stands, and its digest."""
         row, _ = self._read(ctx, kind, ref)
-        config = self._live(row, lambda api: api.config())
+        config = self._live(ctx, row, lambda api: api.config())
         return {"data": dict(config.values), "digest": config.digest}, config.digest
 
     # -- acting
@@ -202,19 +202,19 @@ class Guests:
         with self._db.begin() as tx:
             row = self._free_guest(tx, ctx, kind, ref, Privilege.GUEST_POWER)
             _claim(tx, row, quota_rules.of_running(cores=row.cores, memory=row.memory))
-            return self._act(tx, ctx, row, guest_power.STARTS[kind], guest_power.Parameters(**_target(row)))
+            return self._act(tx, ctx, row, guest_power.STARTS[kind], guest_power.Parameters(**_target(ctx, row)))
 
     def stop(self, ctx: Context, kind: GuestKind, ref: str, *, force: bool, timeout: int) -> Operation:
         """Shuts down within `timeout` seconds; `force` cuts the power."""
         with self._db.begin() as tx:
             row = self._free_guest(tx, ctx, kind, ref, Privilege.GUEST_POWER)
-            parameters = guest_power.Parameters(**_target(row), force=force, timeout=timeout)
+            parameters = guest_power.Parameters(**_target(ctx, row), force=force, timeout=timeout)
             return self._act(tx, ctx, row, guest_power.STOPS[kind], parameters)
 
     def reboot(self, ctx: Context, kind: GuestKind, ref: str) -> Operation:
         with self._db.begin() as tx:
             row = self._free_guest(tx, ctx, kind, ref, Privilege.GUEST_POWER)
-            return self._act(tx, ctx, row, guest_power.REBOOTS[kind], guest_power.Parameters(**_target(row)))
+            return self._act(tx, ctx, row, guest_power.REBOOTS[kind], guest_power.Parameters(**_target(ctx, row)))
 
     def change(
         self, ctx: Context, kind: GuestKind, ref: str, wanted: GuestChange, expected: Collection[str] | None
@@ -234,7 +234,7 @@ class Guests:
             runs = not held.keys().isdisjoint(guest.RUNNING_DIMENSIONS)
             _claim(tx, row, {**size, **(quota_rules.of_running(cores=cores, memory=memory) if runs else {})})
             parameters = guest_change.Parameters(
-                **_target(row), change=dataclasses.asdict(wanted), held={str(d): n for d, n in held.items()},
+                **_target(ctx, row), change=dataclasses.asdict(wanted), held={str(d): n for d, n in held.items()},
                 digest=digest,
                 before={
                     "name": row.name, "tags": list(row.tags), "cores": row.cores, "memory": row.memory,
@@ -250,7 +250,7 @@ class Guests:
             if row.state == GuestState.RUNNING and not force:
                 raise Conflict("The guest runs.", code="guest.running", remedy="Stop it first, or use force=true.")
             parameters = guest_delete.Parameters(
-                **_target(row), vmid_rest=self._settings.vmid_rest, force=force, purge=purge
+                **_target(ctx, row), vmid_rest=self._settings.vmid_rest, force=force, purge=purge
             )
             operation = self._act(tx, ctx, row, guest_delete.DELETES[kind], parameters)
             row.state = GuestState.DELETING
@@ -282,7 +282,7 @@ class Guests:
         with self._db.read() as tx:
             row = self._found(tx, ctx, kind, ref, Privilege.GUEST_ALLOCATE)
             _require_free(tx, row)
-        digest: str = self._live(row, lambda api: api.config()).digest
+        digest: str = self._live(ctx, row, lambda api: api.config()).digest
         if digest not in expected:
             raise PveChanged
         return digest
@@ -292,9 +292,9 @@ class Guests:
             row = self._found(tx, ctx, kind, ref, Privilege.GUEST_AUDIT)
             return row, guests.document(tx, row)
 
-    def _live(self, row: Guest, ask: Callable[[GuestApi], Any]) -> Any:
-        """Ask PVE, as the tenant. PVE refuses what is gone like what is foreign: the inventory knows which it is."""
-        node = self._credentials.as_tenant(row.tenant_id).node(NodeName(row.node))
+    def _live(self, ctx: Context, row: Guest, ask: Callable[[GuestApi], Any]) -> Any:
+        """Ask PVE, as the caller. PVE refuses what is gone like what is foreign: the inventory knows which it is."""
+        node = self._credentials.as_tenant(rules.acting(ctx, row.tenant_id)).node(NodeName(row.node))
         try:
             return ask(node.lxc(VmId(row.vmid)) if row.kind == GuestKind.CT else node.qemu(VmId(row.vmid)))
         except PveRefused as error:
@@ -308,9 +308,9 @@ class Guests:
     def _seal(self, password: str | None, row: Guest) -> str | None:
         return self._credentials.seal(password, belongs_to=row.id) if password else None
 
-    def _who(self, row: Guest, tenant: Tenant) -> dict[str, Any]:
+    def _who(self, ctx: Context, row: Guest, tenant: Tenant) -> dict[str, Any]:
         return {
-            "guest": row.id, "tenant": tenant.id, "cluster": row.cluster_id, "poolid": tenant.poolid,
+            "guest": row.id, "tenant": rules.acting(ctx, tenant.id), "cluster": row.cluster_id, "poolid": tenant.poolid,
             "token_id": tenant.token_id, "node": row.node, "vmid": row.vmid, "vmid_rest": self._settings.vmid_rest,
         }  # fmt: skip
 
@@ -339,10 +339,10 @@ def _to_storage(row: Guest) -> Submission:
     return Submission(tenant=row.tenant_id, guest=row.id, queue=STORAGE_QUEUE, lane=lane)
 
 
-def _target(row: Guest) -> Mapping[str, Any]:
+def _target(ctx: Context, row: Guest) -> Mapping[str, Any]:
     return {
-        "guest": row.id, "kind": row.kind, "tenant": row.tenant_id, "cluster": row.cluster_id, "poolid": row.poolid,
-        "node": row.node, "vmid": row.vmid,
+        "guest": row.id, "kind": row.kind, "tenant": rules.acting(ctx, row.tenant_id), "cluster": row.cluster_id,
+        "poolid": row.poolid, "node": row.node, "vmid": row.vmid,
     }  # fmt: skip
 
 
