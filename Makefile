@@ -38,8 +38,8 @@ bench: setup ## run the benchmarks; they write bench/results.json
 clients: setup ## run other people's clients of PVE against the lab, all of them and at length
 	@$(BIN)/python -m pytest -m '' tests/lab/clients
 
-kill: system setup ## run only the tests that kill -9 processes
-	@$(BIN)/python -m pytest tests/kill
+kill: system setup ## kill -9 every saga at every step, and print what was tried
+	@$(BIN)/python -m pytest -m '' tests/kill
 
 openapi: setup ## write openapi/openapi.json
 	@$(BIN)/poolhouse openapi > openapi/.openapi.json && mv openapi/.openapi.json openapi/openapi.json
