@@ -18,6 +18,8 @@ class LabView:
         self._control = control_url
         self._session = requests.Session()
         self._session.trust_env = False
+        # The lab ends connections that were idle for some seconds, as PVE does: none is taken up again at that moment.
+        self._session.headers["Connection"] = "close"
         self._session.verify = str(ca_file)
         log_in = {"username": "root@pam", "password": password}
         ticket = self._session.post(f"{self._url}/access/ticket", log_in, timeout=30).json()["data"]

@@ -78,6 +78,8 @@ _NOTES = r"[^\x00]{0,8192}"
 _NEW_VOLUME = rf"{_of(StorageId)}:\d{{1,6}}"
 _NAMES = r"[a-z0-9-]+(?:,[a-z0-9-]+)*"
 _TAGS = rf"(?:{_of(Tag)}(?:;{_of(Tag)})*)?"
+#: As PVE takes them from anybody: what others have set is put back when a change is undone.
+_ANY_TAGS = r"(?:[A-Za-z0-9_][A-Za-z0-9_.+-]*(?:;[A-Za-z0-9_][A-Za-z0-9_.+-]*)*)?"
 _ADDRESSES = r"[0-9A-Fa-f:.]+(?: [0-9A-Fa-f:.]+)*"
 _CARD = ("bridge", "firewall", "tag", "rate", "mtu", "link_down", "trunks")
 _MODELS = "virtio|e1000e?|rtl8139|vmxnet3"
@@ -105,7 +107,7 @@ _VM: Forms = {
     "ipconfig[n]": _properties("ip", "gw", "ip6", "gw6"),
     "nameserver": _ADDRESSES,
 }
-_CHANGED: Forms = {"tags": _TAGS, "onboot": _FLAG, "delete": _NAMES, "digest": _DIGEST}
+_CHANGED: Forms = {"tags": _ANY_TAGS, "onboot": _FLAG, "delete": _NAMES, "digest": _DIGEST}
 _CLONED: Forms = {
     "newid": _NUMBER,
     "full": _FLAG,

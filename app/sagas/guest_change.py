@@ -49,14 +49,14 @@ class Parameters:
 
 def note(run: Run, p: Parameters) -> dict[str, Any]:
     """What is to be sent, and what stands there now: stored before anything is sent, so that it can be put back."""
+    if guest.look(run, p) is not guest.Sight.OURS:
+        raise Conflict(
+            "No guest that carries our mark is where it was last seen.", code="guest.missing",
+            remedy="Look at the guest's state; an administrator can repair or forget it.",
+        )  # fmt: skip
     config = guest.as_tenant(run, p).config()
     if config.lock:
         raise PveLocked("The guest is locked by other work in Proxmox VE.")
-    if config.owner_mark != owner_mark(p.guest):
-        raise Conflict(
-            "The guest under this vmid does not carry our mark.", code="guest.missing",
-            remedy="Look at the guest's state; an administrator can repair or forget it.",
-        )  # fmt: skip
     if p.digest is not None and config.digest != p.digest:
         raise PveChanged
     change = _change(p)
@@ -66,7 +66,7 @@ def note(run: Run, p: Parameters) -> dict[str, Any]:
     wanted = options_of(change, GuestKind(p.kind), config, owner_mark(p.guest))
     return {
         "wanted": wanted,
-        "old": {option: config.values.get(option) for option in wanted},
+        "old": {option: config.values.get(option, "").strip() or None for option in wanted},
         "disk": {"name": disk.name, "size_gb": disk.size_gb} if disk is not None else None,
     }
 
@@ -126,6 +126,7 @@ def settle(run: Run, p: Parameters) -> dict[str, Any]:
     config = api.config()
     if differing(run.outputs["noted"]["wanted"], config):
         raise PveRefused("The guest is not as it was asked for.", code="guest.differs")
+    pending = sorted({field_of(option) for option in api.pending()})
     asked = _change(p)
     after = {
         "name": asked.name or p.before["name"],
@@ -138,7 +139,7 @@ def settle(run: Run, p: Parameters) -> dict[str, Any]:
     with run.db.begin() as tx:
         _write(tx, p, after, sizes)
     guest.settled_state(run, p)
-    return {"pending": sorted({field_of(option) for option in api.pending()})}
+    return {"pending": pending}
 
 
 def take_back(run: Run, p: Parameters) -> None:

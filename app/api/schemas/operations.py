@@ -30,6 +30,7 @@ class ProblemSchema(Schema):
     limit = fields.Integer()
     used = fields.Integer()
     requested = fields.Integer()
+    kept = fields.Dict(metadata={"description": "What could not be taken back when the operation was undone."})
     operation = fields.String(metadata={"description": "Address of the operation that is in the way."})
 
 
