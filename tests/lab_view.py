@@ -52,20 +52,19 @@ class LabView:
 
     # -- the control port
 
-    def calls(self) -> list[dict[str, Any]]:
-        """What others asked of the lab since the start, oldest first; this view's own calls are left out."""
-        rows = self._controlled("GET", "calls")["data"]
+    def calls(self, since: int = 0) -> list[dict[str, Any]]:
+        """What others asked of the lab since a mark, oldest first; this view's own calls are left out."""
+        rows = self._controlled("GET", f"calls?since={since}")["data"]
         return [row for row in rows if row["user"] != "root@pam"]
 
     def mark(self) -> int:
-        """The number of the last call, for `writes`."""
+        """The number of the last call, for `calls` and `writes`."""
         last: int = self._controlled("GET", "calls?since=999999999")["cursor"]
         return last
 
     def writes(self, since: int) -> list[dict[str, Any]]:
         """What others changed, or tried to, since a mark."""
-        rows = self._controlled("GET", f"calls?since={since}")["data"]
-        return [row for row in rows if row["user"] != "root@pam" and row["method"] != "GET"]
+        return [row for row in self.calls(since) if row["method"] != "GET"]
 
     def state(self) -> dict[str, Any]:
         found: dict[str, Any] = self._controlled("GET", "state")["data"]

@@ -1,0 +1,228 @@
+"""PVE is the second referee: it sees who calls, and refuses what we should have refused."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import pytest
+from werkzeug.test import TestResponse
+
+from app.domain.access import EVERY_TENANT
+from app.policy import rules
+from tests.house import Caller, House, container, vm
+from tests.isolation.document import Route, routes
+from tests.isolation.table import ADMINISTRATORS, PUBLIC
+
+ADMINISTRATOR = "root@pam!poolhouse"
+ROUTES = routes()
+ON_GUESTS = [route for route in ROUTES if route.path.startswith("/api/proxmox/")]
+ON_ONE_GUEST = [route for route in ON_GUESTS if "{guest}" in route.path]
+ELSEWHERE = [
+    route for route in ROUTES
+    if route not in ON_GUESTS and str(route) not in {*PUBLIC, "POST /api/tenants", "DELETE /api/tenants/{tenant}"}
+]  # fmt: skip
+
+#: What the administrator's identity is for, by `app/sagas/credentials.py`: walls and moves between pools are written,
+#: tasks and inventory are read.
+ADMINISTRATOR_WRITES = re.compile(r"/(access/|pools)")
+ADMINISTRATOR_READS = re.compile(
+    r"/(access/|pools|version|cluster/|nodes$|nodes/[^/]+/(tasks|storage|status|network)|nodes/[^/]+/(lxc|qemu)/\d+/config$)"
+)
+#: These need a guest that runs; all others are tried on one that does not.
+OF_A_RUNNING_ONE = re.compile(r"/(stop|reboot)$")
+#: These are answered from the inventory and cost PVE nothing.
+FROM_INVENTORY = re.compile(r"/(vms|cts)(/\{guest\})?$")
+
+
+@pytest.fixture(scope="module")
+def tenant(house: House) -> dict[str, Any]:
+    return house.make_tenant()
+
+
+@pytest.fixture(scope="module")
+def owner(house: House, tenant: dict[str, Any]) -> Caller:
+    return house.make_member(tenant, "owner")
+
+
+@pytest.fixture(scope="module")
+def stranger(house: House) -> tuple[dict[str, Any], Caller]:
+    own = house.make_tenant()
+    return own, house.make_member(own, "owner")
+
+
+@pytest.fixture(scope="module")
+def empty(house: House) -> dict[str, Any]:
+    """A tenant without guests, whose limits may be changed."""
+    return house.make_tenant()
+
+
+def token_of(tenant: Mapping[str, Any]) -> str:
+    return f"{tenant['pve_user']}!poolhouse"
+
+
+def kind_of(route: Route) -> str:
+    return "cts" if "/cts" in route.path else "vms"
+
+
+def body_of(route: Route) -> Any:
+    if route.method == "post" and "{guest}" not in route.path:
+        return container() if kind_of(route) == "cts" else vm()
+    return route.body()
+
+
+def make_guest(route: Route, owner: Caller) -> dict[str, Any]:
+    """A guest in the state in which the route has something to do."""
+    kind = kind_of(route)
+    running = bool(OF_A_RUNNING_ONE.search(route.path))
+    body = container(start=running) if kind == "cts" else vm(start=running)
+    made: dict[str, Any] = owner.done("POST", f"/proxmox/{kind}", body)["result"]["guest"]
+    return made
+
+
+def send(route: Route, caller: Caller, guest: Mapping[str, Any] | None, **named: str) -> TestResponse:
+    path = route.path.removeprefix("/api")
+    path = path.replace("{guest}", guest["id"]) if guest is not None else path
+    body = body_of(route)
+    return caller.send(route.method.upper(), path, {**body, **named} if body is not None else None, wait=60)
+
+
+def misused(calls: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """What the administrator's identity did and is not for."""
+    found = []
+    for call in calls:
+        allowed = ADMINISTRATOR_READS if call["method"] == "GET" else ADMINISTRATOR_WRITES
+        if call["user"] == ADMINISTRATOR and not allowed.match(bare(call)):
+            found.append(call)
+    return found
+
+
+def bare(call: Mapping[str, Any]) -> str:
+    return str(call["path"]).partition("?")[0].removeprefix("/api2/json")
+
+
+@pytest.mark.parametrize("route", ON_GUESTS, ids=str)
+def test_work_on_guests_is_done_with_the_tenant_s_own_token(
+    house: House, tenant: dict[str, Any], owner: Caller, route: Route
+) -> None:
+    """L11: proven from the log of the calls that arrived."""
+    guest = make_guest(route, owner) if "{guest}" in route.path else None
+    mark = house.pve.mark()
+    answer = send(route, owner, guest)
+    assert answer.status_code in (200, 201, 204), answer.get_data(as_text=True)
+    calls = house.pve.calls(mark)
+    assert misused(calls) == []
+    assert {call["user"] for call in calls} <= {ADMINISTRATOR, token_of(tenant)}
+    as_tenant = [call for call in calls if call["user"] == token_of(tenant) and "/nodes/" in call["path"]]
+    if route.writes:
+        assert [call for call in as_tenant if call["method"] != "GET"]
+    elif not FROM_INVENTORY.search(route.path):
+        assert as_tenant
+
+
+def test_what_the_log_is_searched_for_is_found() -> None:
+    def call(method: str, path: str, user: str = ADMINISTRATOR) -> dict[str, Any]:
+        return {"method": method, "path": path, "user": user}
+
+    harmless = [
+        call("PUT", "/access/acl"), call("GET", "/nodes/n1/lxc/100/config"), call("GET", "/cluster/resources"),
+        call("POST", "/nodes/n1/lxc", "team@pve!poolhouse"),
+    ]  # fmt: skip
+    harmful = [
+        call("POST", "/nodes/n1/lxc"), call("DELETE", "/nodes/n1/qemu/100"), call("PUT", "/nodes/n1/lxc/100/config"),
+        call("GET", "/nodes/n1/lxc/100/status/current"), call("POST", "/nodes/n1/lxc/100/status/stop"),
+    ]  # fmt: skip
+    assert misused([*harmless, *harmful]) == harmful
+
+
+def test_a_tenant_s_walls_are_the_administrator_s_and_its_guests_are_not(house: House) -> None:
+    mark = house.pve.mark()
+    tenant = house.make_tenant()
+    house.make_member(tenant).done("POST", "/proxmox/cts", container())
+    house.admin().done("DELETE", f"/tenants/{tenant['id']}?cascade=true")
+    calls = house.pve.calls(mark)
+    assert misused(calls) == []
+    writers = {call["user"] for call in calls if call["method"] != "GET" and "/nodes/" in call["path"]}
+    assert writers == {token_of(tenant)}
+    assert any(call["user"] == ADMINISTRATOR and call["method"] != "GET" for call in calls)
+
+
+@pytest.mark.parametrize("route", ELSEWHERE, ids=str)
+def test_what_is_no_work_on_guests_writes_nothing_to_pve(house: House, empty: dict[str, Any], route: Route) -> None:
+    """Whatever it answers to somebody who may."""
+    member = house.make_member(empty, "owner")
+    me = member.get("/auth/me").get_json()["id"]
+    ids = {"tenant": empty["id"], "user": me}
+    path = re.sub(r"\{(\w+)\}", lambda found: ids.get(found[1], me), route.path.removeprefix("/api"))
+    caller = house.admin() if str(route) in ADMINISTRATORS else member
+    mark = house.pve.mark()
+    assert caller.send(route.method.upper(), path, route.body(empty["id"])).status_code < 500
+    assert house.pve.writes(mark) == []
+
+
+# -- sabotage: our own check is gone
+
+
+@pytest.fixture
+def unguarded(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """The application without its own lock: everybody sees every tenant and may do everything."""
+    with monkeypatch.context() as patch:
+        patch.setattr(rules, "visible", lambda ctx: EVERY_TENANT)
+        patch.setattr(rules, "require", lambda ctx, privilege, on=None: None)
+        yield
+
+
+def as_pve_has_it(house: House, vmid: int) -> str:
+    """The guest with its state, config and pool, but for what passes with time."""
+    (row,) = (guest for guest in house.pve.guests() if guest["vmid"] == vmid)
+    kind = "lxc" if row["type"] == "lxc" else "qemu"
+    config = house.pve.get(f"/nodes/{row['node']}/{kind}/{vmid}/config")
+    kept = {name: row.get(name) for name in ("vmid", "name", "node", "pool", "status", "maxmem", "maxcpu", "maxdisk")}
+    return json.dumps([kept, config], sort_keys=True)
+
+
+@pytest.mark.parametrize(
+    "route", [route for route in ON_ONE_GUEST if route.writes or not FROM_INVENTORY.search(route.path)], ids=str
+)
+def test_l11_without_our_check_pve_still_refuses_to_touch_a_foreign_guest(
+    house: House,
+    request: pytest.FixtureRequest,
+    tenant: dict[str, Any],
+    owner: Caller,
+    stranger: tuple[dict[str, Any], Caller],
+    route: Route,
+) -> None:
+    guest = make_guest(route, owner)
+    was, mark = as_pve_has_it(house, guest["vmid"]), house.pve.mark()
+    assert send(route, stranger[1], guest).status_code == 404
+    request.getfixturevalue("unguarded")
+    answer = send(route, stranger[1], guest, **({"force": True} if route.path.endswith("/stop") else {}))
+    assert (answer.status_code, answer.get_json()["code"]) == (502, "pve.refused"), answer.get_data(as_text=True)
+    calls = house.pve.calls(mark)
+    assert [call["status"] for call in calls if call["user"] == token_of(stranger[0])].count(403) >= 1
+    assert {call["user"] for call in calls} <= {ADMINISTRATOR, token_of(stranger[0])}
+    assert misused(calls) == []
+    assert as_pve_has_it(house, guest["vmid"]) == was
+
+
+@pytest.mark.parametrize("kind", ["cts", "vms"])
+@pytest.mark.usefixtures("unguarded")
+def test_l11_without_our_check_pve_still_refuses_a_guest_in_a_foreign_pool(
+    house: House, tenant: dict[str, Any], stranger: tuple[dict[str, Any], Caller], kind: str
+) -> None:
+    members, mark = house.pve.members(tenant["poolid"]), house.pve.mark()
+    body = container(tenant=tenant["id"]) if kind == "cts" else vm(tenant=tenant["id"])
+    answer = stranger[1].post(f"/proxmox/{kind}", body, wait=60)
+    assert (answer.status_code, answer.get_json()["code"]) == (502, "pve.refused"), answer.get_data(as_text=True)
+    assert house.pve.members(tenant["poolid"]) == members
+    assert {call["user"] for call in house.pve.writes(mark)} == {token_of(stranger[0])}
+
+
+@pytest.mark.usefixtures("unguarded")
+def test_the_sabotage_takes_away_our_check_and_nothing_else(house: House, owner: Caller) -> None:
+    """Else the tests above would prove nothing: whose guest it is can still work on it."""
+    guest = owner.done("POST", "/proxmox/cts", container())["result"]["guest"]
+    assert owner.done("POST", f"/proxmox/cts/{guest['id']}/start")["state"] == "succeeded"
+    assert house.make_member(house.make_tenant()).get(f"/proxmox/cts/{guest['id']}").status_code == 200
