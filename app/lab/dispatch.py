@@ -22,6 +22,12 @@ _WITHOUT_THE_NODE = frozenset({"/nodes/{node}", "/nodes/{node}/wakeonlan"})
 """What the node that is asked answers for another one."""
 
 
+_ASKING_THE_NODE = frozenset(
+    {"/nodes/{node}/storage/{storage}/upload", "/nodes/{node}/termproxy", "/nodes/{node}/vncshell"}
+)
+"""What PVE brings to the node by itself, without its declaration saying so."""
+
+
 @dataclass(frozen=True)
 class Caller:
     """Who calls, None where that does not matter; and whether an API token was shown, be it looked at or not."""
@@ -115,7 +121,7 @@ def _node(world: World, target: Target) -> str:
     if name == "localhost":
         return world.local_node
     node = world.nodes.get(name)
-    if node is None and "proxyto" in target.declared:
+    if node is None and ("proxyto" in target.declared or target.template in _ASKING_THE_NODE):
         reason = f"failed to get address info for: {name}: Name or service not known"
         raise Refused(500, f"hostname lookup '{name}' failed - {reason}")
     if node and not node.reachable and name != world.local_node and target.template not in _WITHOUT_THE_NODE:

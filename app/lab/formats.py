@@ -145,6 +145,8 @@ def _hotplug(value: str) -> None:
 
 
 def _startup(value: str) -> None:
+    if value in ("", "0"):
+        raise BadFormat("unable to parse startup options")
     for part in value.split(","):
         if part.strip() and not re.match(r"^(?:(?:order=)?\d+|up=\d+|down=\d+)$", part.strip()):
             raise BadFormat("unable to parse startup options")
@@ -239,6 +241,14 @@ def _server(value: str) -> None:
         raise BadFormat("value does not look like a valid server name or IP address")
 
 
+def _cpu_set(value: str) -> None:
+    for part in value.rstrip(",").split(",") if value else []:
+        first, _, last = part.partition("-")
+        least, most = number_of(first.strip()), number_of((last or first).strip())
+        if least is None or most is None or most < least:
+            raise BadFormat("unable to parse cpuset option")
+
+
 _CPU_FLAGS = (
     "nested-virt, md-clear, pcid, spec-ctrl, ssbd, ibpb, virt-ssbd, amd-ssbd, amd-no-ssb, pdpe1gb, hv-tlbflush, "
     "hv-evmcs, aes"
@@ -253,7 +263,9 @@ _CPU_TYPE = re.compile(
 def cpu(parsed: dict[str, str]) -> None:
     """The parts of a VM's `cpu` that its property string's schema does not check. Raises BadFormat."""
     kind = parsed.get("cputype", "kvm64")
-    if not kind.startswith("custom-") and not _CPU_TYPE.match(kind):
+    if kind.startswith("custom-"):
+        raise BadFormat(f"Custom cputype '{kind.removeprefix('custom-')}' not found")
+    if not _CPU_TYPE.match(kind):
         raise BadFormat(f"Built-in cputype '{kind}' is not defined (missing 'custom-' prefix?)")
     known = _CPU_FLAGS.split(", ")
     if any(flag and flag[1:] not in known for flag in parsed.get("flags", "").split(";")):
@@ -288,6 +300,7 @@ CHECKS: dict[str, Check] = {
         r"(?i)^[a-f0-9][02468ace](?::[a-f0-9]{2}){0,2}(?::[a-f0-9]?)?$",
         "value is not a valid unicast MAC address prefix",
     ),
+    "pve-cpuset": _cpu_set,
     "pve-bridge-id": _matches(r"^[-_.\w\d]+$", "invalid bridge ID '{}'"),
     "pve-configid": _matches(r"^(?i:[a-z][a-z0-9_-]+)$", "invalid configuration ID '{}'"),
     "pve-day-of-week": _matches(r"^(mon|tue|wed|thu|fri|sat|sun)$", "invalid day '{}'"),

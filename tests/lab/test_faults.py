@@ -223,6 +223,19 @@ def test_a_node_whose_proxy_is_stopped_is_online_for_all_others(lab: LabProcess,
     root.ok("GET", "/nodes/n2/qemu/100/config")
 
 
+@pytest.mark.parametrize("path", ["vncshell", "termproxy", "status", "storage/local/upload"])
+def test_a_node_that_is_not_there_is_looked_up_in_vain(lab: LabProcess, root: Session, path: str) -> None:
+    reason = "hostname lookup 'n9' failed - failed to get address info for: n9: Name or service not known"
+    url = f"{lab.url}/api2/json/nodes/n9/{path}"
+    if path == "status":
+        answer = root.call("GET", "/nodes/n9/status")
+    elif path.endswith("upload"):
+        answer = root.http.post(url, data={"content": "iso"}, files={"filename": ("a.iso", b"x" * 700)})
+    else:
+        answer = root.call("POST", f"/nodes/n9/{path}")
+    assert (answer.status_code, answer.reason) == (500, reason)
+
+
 def test_without_quorum_reading_works_and_changing_does_not(lab: LabProcess, root: Session) -> None:
     """The table of facts.md section 13."""
     assert root.wait(make_container(root, 200)) == "OK"

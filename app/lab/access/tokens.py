@@ -23,6 +23,9 @@ def _echo(call: Call) -> dict[str, Any]:
 
 
 def _fill(token: Token, params: dict[str, Any]) -> None:
+    for name in users.split(params.get("delete")):
+        if name in ("comment", "expire", "privsep"):
+            setattr(token, name, getattr(Token(""), name))
     if params.get("comment") not in (None, "", "0"):
         token.comment = texts.kept(params["comment"])
     token.expire = params.get("expire", token.expire)

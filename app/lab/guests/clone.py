@@ -209,8 +209,7 @@ def _named(call: Call, guest: Guest, source: Values) -> Values:
     if guest.kind == "qemu":
         out["name"] = call.params.get("name") or f"Copy-of-VM-{source.get('name', guest.vmid)}"
         if "smbios1" in source:
-            rest = {key: text for key, text in properties.parse(str(source["smbios1"])).items() if key != "uuid"}
-            out["smbios1"] = properties.render(rest | {"uuid": str(uuid.uuid4())})
+            out["smbios1"] = properties.fresh_uuid(str(source["smbios1"]))
         if "vmgenid" in source:
             out["vmgenid"] = str(uuid.uuid4())
     elif call.params.get("hostname"):

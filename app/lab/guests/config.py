@@ -5,7 +5,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from app.lab.call import Refused
-from app.lab.guests import options
+from app.lab.guests import hotplug, options
 from app.lab.state import Guest
 
 Values = dict[str, str | int]
@@ -35,12 +35,13 @@ def stale_text(kind: str) -> str:
 
 
 def shown(kind: str, values: Mapping[str, str | int]) -> dict[str, Any]:
-    """Values as the API shows them: passwords masked, a container's description ended by a newline."""
-    out: dict[str, Any] = dict(values)
+    """Values as PVE reads them back from its file: empty ones as a blank, descriptions trimmed, passwords masked."""
+    out: dict[str, Any] = {key: " " if value == "" else value for key, value in values.items()}
     if "cipassword" in out:
         out["cipassword"] = MASK
-    if kind == "lxc" and out.get("description"):
-        out["description"] = str(out["description"]).rstrip("\n") + "\n"
+    if "description" in out:
+        text = str(out.pop("description")).rstrip()
+        out |= {"description": text + "\n" * (kind == "lxc")} if text else {}
     return out
 
 
@@ -106,11 +107,17 @@ def split_by_time(
     guest: Guest, changes: Mapping[str, str | int], delete: Iterable[str]
 ) -> tuple[Values, list[str], Values, list[str]]:
     """(changes now, deletions now, changes later, deletions later): a stopped guest takes everything now."""
-    running = guest.status == "running"
-    plugged = {key for key in changes if options.family(key) in ("mp", "dev") and key not in guest.config}
-    hot = plugged if guest.kind == "lxc" else set()
-    now = {k: value for k, value in changes.items() if not running or options.at_once(guest.kind, k) or k in hot}
-    gone = [key for key in delete if not running or options.at_once(guest.kind, key) or key not in guest.config]
+
+    def at_once(key: str, value: str | int | None) -> bool:
+        if guest.status != "running":
+            return True
+        if guest.kind == "qemu":
+            return hotplug.at_once(guest, key, None if value is None else str(value))
+        plugged = value is not None and key not in guest.config and options.family(key) in ("mp", "dev")
+        return plugged or options.lxc_at_once(key)
+
+    now = {key: value for key, value in changes.items() if at_once(key, value)}
+    gone = [key for key in delete if key not in guest.config or at_once(key, None)]
     later = {key: value for key, value in changes.items() if key not in now}
     return now, gone, later, [key for key in delete if key not in gone]
 

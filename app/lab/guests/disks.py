@@ -125,3 +125,16 @@ def attach(world: World, guest: Guest, key: str, value: str) -> None:
     for name in [name for name in guest.config if drives.is_unused(name) and guest.config[name] == volid]:
         del guest.config[name]
     guest.config[key] = value
+
+
+def to_base(world: World, node: str, kind: str, config: dict[str, str | int], only: str | None = None) -> None:
+    """Turn the disks of a template, or one of them, into base images: `vm-106-disk-0` becomes `base-106-disk-0`."""
+    for key in drives.disk_keys(kind, config):
+        disk, volid = drives.parse_disk(kind, str(config[key])), drives.volume_of(kind, key, config[key])
+        volume = volumes.find(world, node, volid) if volid else None
+        if volume is None or volume.content != "images" or drives.is_cloudinit(disk) or only not in (None, key):
+            continue
+        head, _, name = volume.volid.partition(":")[2].rpartition("/")
+        base = name.replace("vm-", "base-", 1)
+        volumes.rename(world, node, volume, f"{head}/{base}" if head else base)
+        config[key] = drives.render_disk(kind, disk | {"file": volume.volid})

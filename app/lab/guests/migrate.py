@@ -51,6 +51,32 @@ def _require_storages(call: Call, guest: Guest, target: str, mapping: str | None
             call.require(f"/storage/{name}", "Datastore.AllocateSpace")
 
 
+def _travels(world: World, guest: Guest, volid: str) -> bool:
+    """Whether a local volume takes its snapshots along."""
+    storage, known = access.read_volume(world, volid)
+    return storage.type in ("zfspool", "btrfs") or (guest.kind == "qemu" and known.format == "qcow2")
+
+
+def _require_no_snapshots(world: World, task: Task, guest: Guest) -> None:
+    """Snapshots of local volumes stay where they are, unless the storage can send them. Raises TaskFailed."""
+    local = local_volumes(world, guest)
+    saved = {
+        volid
+        for snapshot in guest.snapshots.values()
+        for key, volid in drives.own_volumes(guest.kind, guest.vmid, snapshot.config)
+        if volid in local and key != "vmstate"
+    }
+    live = guest.kind == "qemu" and guest.status == "running"
+    stuck = sorted(volid for volid in saved if live or not _travels(world, guest, volid))
+    why = "online storage migration not possible if non-replicated snapshot exists"
+    for volid in stuck:
+        reason = why if live else "non-migratable snapshot exists"
+        task.log(f"ERROR: can't migrate local volume '{volid}': {reason}")
+    if stuck:
+        prefix = "Problem found while scanning volumes - " if guest.kind == "qemu" else ""
+        raise TaskFailed(f"{prefix}can't migrate {lookup.NAMES[guest.kind]} - check log")
+
+
 def _move(world: World, guest: Guest, target: str, mapping: str | None) -> None:
     renamed: dict[str, str] = {}
     for volid in local_volumes(world, guest):
@@ -92,6 +118,7 @@ async def _carry_out(call: Call, task: Task, kind: str, target: str, mapping: st
             task.log(f"starting migration of {lookup.NAMES[kind]} {vmid} to node '{target}'")
             if not call.world.nodes[target].online:
                 raise TaskFailed("Can't connect to destination address using public key")
+            _require_no_snapshots(call.world, task, guest)
             if running and kind == "lxc":
                 power.switch_off(call.world, guest)
             await task.sleep(5)

@@ -7,11 +7,9 @@ import re
 
 from app.lab.storage.words import words
 
-QEMU_CPU = frozenset(words("affinity cores cpu cpulimit cpuunits numa smp sockets vcpus"))
+QEMU_CPU = frozenset(words("cores cpu cpulimit cpuunits numa smp sockets vcpus"))
 QEMU_MEMORY = frozenset(words("allow-ksm balloon memory shares"))
-QEMU_HARDWARE = frozenset(
-    words("acpi amd-sev audio0 hotplug kvm machine rng0 scsihw smbios1 spice_enhancements tablet vga vmgenid watchdog")
-)
+QEMU_HARDWARE = frozenset(words("acpi audio0 hotplug kvm machine rng0 scsihw smbios1 tablet vga watchdog"))
 QEMU_GENERAL = frozenset(
     words(
         "agent autostart bios description keyboard localtime migrate_downtime migrate_speed name onboot "
@@ -22,15 +20,13 @@ QEMU_POWER = frozenset({"freeze"})
 QEMU_DISK = frozenset({"boot", "bootdisk", "vmstatestorage"})
 QEMU_CLOUDINIT = frozenset(words("cicustom cipassword citype ciupgrade ciuser nameserver searchdomain sshkeys"))
 
-QEMU_AT_ONCE = (
-    frozenset(
-        words(
-            "balloon cpulimit cpuunits description hookscript lock name onboot protection shares startup tags "
-            "template vmstatestorage"
-        )
+QEMU_AT_ONCE = frozenset(
+    words(
+        "cpulimit cpuunits description hookscript lock migrate_downtime migrate_speed name onboot protection shares "
+        "startup tags vmstatestorage"
     )
-    | QEMU_CLOUDINIT
 )
+"""Whatever their values; of others `app.lab.guests.hotplug` knows more."""
 LXC_AT_ONCE = frozenset(
     words(
         "cores cpulimit cpuunits description hookscript hostname lock memory onboot protection startup "
@@ -39,7 +35,7 @@ LXC_AT_ONCE = frozenset(
 )
 
 _NUMBERED = re.compile(r"^([a-z]+)(\d+)$")
-_VALUE_CHECKED = frozenset({"unused", "serial", "usb", "hostpci", "virtiofs"})
+_VALUE_CHECKED = frozenset({"unused", "serial", "usb", "hostpci", "rng", "virtiofs"})
 
 
 def family(option: str) -> str:
@@ -53,15 +49,13 @@ def is_cloudinit(option: str) -> bool:
 
 
 def checked_by_value(option: str) -> bool:
-    """Whether a VM's option is judged by what it holds (serial, usb, hostpci), not by its name alone."""
+    """Whether a VM's option is judged by what it holds (serial, usb, hostpci and so on), not by its name alone."""
     return family(option) in _VALUE_CHECKED
 
 
-def at_once(kind: str, option: str) -> bool:
-    """Whether a change reaches the running guest at once; others wait for its next start."""
-    if kind == "lxc":
-        return option in LXC_AT_ONCE or family(option) in ("net", "unused")
-    return option in QEMU_AT_ONCE or family(option) in ("net", "ipconfig", "usb", "scsi", "virtio", "unused")
+def lxc_at_once(option: str) -> bool:
+    """Whether a change reaches the running container at once; others wait for its next start."""
+    return option in LXC_AT_ONCE or family(option) in ("net", "unused")
 
 
 READ_ONLY_LXC = frozenset({"unprivileged"})

@@ -6,6 +6,7 @@ PVE writes the default key bare and first, then the keys that must be there, the
 
 import re
 import secrets
+import uuid
 from collections.abc import Mapping
 
 from app.lab.storage.words import words
@@ -115,3 +116,8 @@ def fresh_mac(kind: str, text: str, prefix: str = "BC:24:11") -> str:
     if kind == "lxc":
         return render(parse(text) | {"hwaddr": random_mac(prefix)}, "", ("name",))
     return render_qemu_net(parse_qemu_net(text) | {"macaddr": random_mac(prefix)})
+
+
+def fresh_uuid(text: str) -> str:
+    """The same `smbios1` with another UUID, as a VM gets that is not the one it was copied from."""
+    return render(parse(text) | {"uuid": str(uuid.uuid4())})

@@ -10,6 +10,7 @@ from app.lab.guests import (
     creation,
     disks,
     drives,
+    hotplug,
     lookup,
     options,
     pending,
@@ -114,11 +115,13 @@ class Change:
         config.revert(guest, self.revert)
         if text := call.unwritable():
             raise Refused(500, text)
+        errors = hotplug.problems(guest, changes)
         now, gone, later, late = config.split_by_time(guest, changes, self.delete)
-        _swap_media(guest, now, later)
         force = 2 if self.force else 1
         pending.carry_out(world, guest, now, dict.fromkeys(gone, force))
         config.put_off(guest, later, dict.fromkeys(late, force))
+        if errors:
+            raise Refused.parameters(errors)
 
     def _boot_order(self, guest: Guest) -> Values:
         """The boot order as it is from now on: what it names is there, and a new CD drive goes to its end."""
@@ -192,16 +195,7 @@ def _require_device(call: Call, vmid: int, key: str, value: str, verb: str) -> N
         rights.require_qemu_devices(call, vmid, None, {key: value})
     except Refused as refusal:
         text = refusal.message.replace("can set", f"can {verb}") if options.family(key) == "serial" else refusal.message
-        raise Refused(refusal.status, text) from None
-
-
-def _swap_media(guest: Guest, now: Values, later: Values) -> None:
-    """A CD in a running VM's drive changes at once, on whatever bus the drive is."""
-    for key in list(later):
-        if drives.is_drive(key) and key in guest.config:
-            old, new = properties.parse_drive(str(guest.config[key])), properties.parse_drive(str(later[key]))
-            if properties.is_cdrom(old) and properties.is_cdrom(new):
-                now[key] = later.pop(key)
+        raise Refused(refusal.status, text, refusal.errors) from None
 
 
 async def _under_lock(call: Call, change: Change, act: Callable[[Guest], Awaitable[Any]]) -> Any:

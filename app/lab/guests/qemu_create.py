@@ -110,7 +110,7 @@ async def _built(call: Call, task: Task, vmid: int, given: Values, made: list[st
     if pinned := qemu_options.pinned(config.get("ostype"), config.get("machine")):
         config["machine"] = pinned
     if config.get("template"):
-        await to_base(call, config)
+        disks.to_base(world, node, "qemu", config)
     return config
 
 
@@ -121,17 +121,3 @@ def fresh(now: int) -> Values:
         "vmgenid": str(uuid.uuid4()),
         "meta": f"creation-qemu=10.1.2,ctime={now}",
     }
-
-
-async def to_base(call: Call, config: Values) -> None:
-    """Turn the disks of a template into base images: `vm-106-disk-0` becomes `base-106-disk-0`."""
-    for key in drives.disk_keys("qemu", config):
-        disk = drives.parse_disk("qemu", str(config[key]))
-        volid = drives.volume_of("qemu", key, config[key])
-        volume = volumes.find(call.world, call.node, volid) if volid else None
-        if volume is None or volume.content != "images" or drives.is_cloudinit(disk):
-            continue
-        head, _, name = volume.volid.partition(":")[2].rpartition("/")
-        base = name.replace("vm-", "base-", 1)
-        volumes.rename(call.world, call.node, volume, f"{head}/{base}" if head else base)
-        config[key] = drives.render_disk("qemu", disk | {"file": volume.volid})

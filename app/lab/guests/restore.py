@@ -13,8 +13,14 @@ from app.lab.tasks import Task
 Values = dict[str, str | int]
 
 
-def _archive(call: Call, volid: str) -> tuple[Volume, dict[str, Any]]:
+def _archive(call: Call, volid: str, kind: str) -> tuple[Volume, dict[str, Any]]:
     volume = volumes.require_there(call.world, call.node, volid)
+    if (volume.archive or {}).get("kind", kind) != kind:
+        if kind == "lxc":
+            raise TaskFailed("ERROR: archive contains no configuration file")
+        storage = call.world.storages[volume.storage]
+        path = names.path_of(storage.type, storage.options, volume.volid.partition(":")[2])
+        raise TaskFailed(f"ERROR: file '{path}' does not look like a QemuServer vzdump backup")
     if volume.archive is None:
         raise TaskFailed(f"command 'tar xpf - --totals' failed: '{volid}' is no archive of this lab")
     return volume, volume.archive
@@ -26,10 +32,15 @@ def machine(call: Call, vmid: int, volid: str, given: Values, *, replaces: bool)
 
     async def work(task: Task) -> None:
         guest = world.guests[vmid]
-        if replaces and guest.status == "running":
+        try:
+            if replaces and guest.status == "running":
+                raise TaskFailed(f"unable to restore VM {vmid} - vm is running")
+            if call.params.get("live-restore"):
+                raise TaskFailed("live-restore is only compatible with backup images from a Proxmox Backup Server")
+            volume, archive = _archive(call, volid, "qemu")
+        except TaskFailed:
             guest.config.pop("lock", None)
-            raise TaskFailed(f"unable to restore VM {vmid} - vm is running")
-        volume, archive = _archive(call, volid)
+            raise
         if replaces:
             _clear(call, guest)
         try:
@@ -40,6 +51,8 @@ def machine(call: Call, vmid: int, volid: str, given: Values, *, replaces: bool)
             raise TaskFailed(f"command '{_command(call, volume)}' failed: {failure}") from None
         guest.config = config | given | {"vmgenid": str(uuid.uuid4())}
         guest.template = bool(guest.config.get("template"))
+        if guest.template:
+            disks.to_base(world, call.node, "qemu", guest.config)
         await creation.join_pool(world, vmid, call.params.get("pool"))
         if call.params.get("start"):
             power.start_later(call, "qemu", vmid)
@@ -92,9 +105,12 @@ async def _rebuilt(call: Call, task: Task, guest: Guest, archive: dict[str, Any]
         disks.free_made(call.world, call.node, made)
         raise
     if call.params.get("unique"):
+        prefix = str(call.world.options.get("mac_prefix", "BC:24:11"))
         for key in config:
             if options.family(key) == "net" and key != "net":
-                config[key] = properties.fresh_mac(guest.kind, str(config[key]))
+                config[key] = properties.fresh_mac(guest.kind, str(config[key]), prefix)
+        if "smbios1" in config:
+            config["smbios1"] = properties.fresh_uuid(str(config["smbios1"]))
     return config
 
 
@@ -131,7 +147,7 @@ def container(call: Call, vmid: int, volid: str, given: Values, mounts: dict[str
     async def work(task: Task) -> None:
         guest = world.guests[vmid]
         try:
-            _volume, archive = _archive(call, volid)
+            _volume, archive = _archive(call, volid, "lxc")
             flag = _unprivileged(call, archive["config"])
             async with locks.guest(world, "lxc", vmid):
                 config = await _rebuilt(call, task, guest, archive, mounts)
@@ -147,6 +163,9 @@ def container(call: Call, vmid: int, volid: str, given: Values, mounts: dict[str
         guest.config = config | {key: lxc_options.stored(key, value) for key, value in given.items()}
         guest.config.pop("unprivileged", None)
         guest.config |= {"unprivileged": 1} if flag else {}
+        guest.template = bool(guest.config.get("template"))
+        if guest.template:
+            disks.to_base(world, call.node, "lxc", guest.config)
         await creation.join_pool(world, vmid, call.params.get("pool"))
         if call.params.get("start"):
             power.start_later(call, "lxc", vmid)

@@ -70,7 +70,9 @@ def _qemu_option(call: Call, vmid: int, pool: str | None, option: str) -> None:
     def need(*privileges: str, any_of: bool = False) -> None:
         require_vm(call, vmid, pool, *privileges, any_of=any_of)
 
-    if drives.is_drive(option) or option in ("cdrom", "tags") or options.checked_by_value(option):
+    if drives.is_drive(option) or option in ("cdrom", "tags"):
+        return
+    if options.checked_by_value(option) and option != "rng0":
         return
     if option in options.QEMU_CPU or options.family(option) == "numa":
         need("VM.Config.CPU")
@@ -101,33 +103,47 @@ def require_qemu_options(call: Call, vmid: int, pool: str | None, names: Iterabl
             _qemu_option(call, vmid, pool, option)
 
 
-def _device_text(option: str) -> str:
-    return "non-mapped devices" if options.family(option) == "hostpci" else "real devices"
+def _require_mapping(call: Call, path: str) -> None:
+    call.require(f"/mapping/{path}", "Mapping.Use")
 
 
-def _needs_host(option: str, value: str) -> bool:
+def _qemu_device(call: Call, vmid: int, pool: str | None, option: str, value: str) -> None:
+    """A device of its kind: VM.Config.HWType, Mapping.Use for mapped ones of the host; unmapped ones are root's."""
     kind = options.family(option)
-    if kind == "serial":
-        return value != "socket"
-    if kind == "usb":
-        return not value.startswith(("spice", "host=spice")) and "mapping=" not in value
-    return "mapping=" not in value
+    device = properties.parse(value, {"virtiofs": "dirid", "rng": "source"}.get(kind, "host"))
+    host, mapping = device.get("host", ""), device.get("mapping")
+    if kind == "serial" and host != "socket":
+        raise Refused(500, f"only root can set '{option}' config for real devices")
+    if kind == "hostpci" and host:
+        raise Refused(500, f"only root can set '{option}' config for non-mapped devices")
+    if kind == "hostpci" and mapping:
+        _require_mapping(call, f"pci/{mapping}")
+    if kind in ("usb", "hostpci") and not (host or mapping):
+        raise Refused(500, "either 'host' or 'mapping' must be set.")
+    require_vm(call, vmid, pool, "VM.Config.Disk" if kind == "virtiofs" else "VM.Config.HWType")
+    if kind == "hostpci" and "romfile" in device:
+        raise Refused.parameters({option: "only root@pam can set 'romfile' option"})
+    if kind == "usb" and host and host.lower() != "spice":
+        raise Refused(500, f"only root can set '{option}' config for real devices")
+    if kind == "usb" and not host:
+        _require_mapping(call, f"usb/{mapping}")
+    if kind == "rng" and device.get("source") == "/dev/hwrng":
+        _require_mapping(call, "hwrng")
+    if kind == "virtiofs":
+        _require_mapping(call, f"dir/{device.get('dirid')}")
+
+
+_DEVICES = ("serial", "usb", "hostpci", "rng", "virtiofs")
+"""In the order in which PVE looks at them."""
 
 
 def require_qemu_devices(call: Call, vmid: int, pool: str | None, config: Values) -> None:
-    """VM.Config.HWType for serial, USB and PCI devices; devices of the host are for root@pam alone."""
+    """The rights to serial, USB and PCI devices, random number generators and shared folders."""
     if call.who.is_root:
         return
-    for option, value in config.items():
-        kind = options.family(option)
-        if kind not in ("serial", "usb", "hostpci") or kind == option:
-            continue
-        host = _needs_host(option, str(value))
-        if host and kind != "usb":
-            raise Refused(500, f"only root can set '{option}' config for {_device_text(option)}")
-        require_vm(call, vmid, pool, "VM.Config.HWType")
-        if host:
-            raise Refused(500, f"only root can set '{option}' config for {_device_text(option)}")
+    found = [option for option in config if options.family(option) in _DEVICES]
+    for option in sorted(found, key=lambda option: _DEVICES.index(options.family(option))):
+        _qemu_device(call, vmid, pool, option, str(config[option]))
 
 
 def require_qemu_drives(call: Call, vmid: int, config: Values, default_storage: str | None) -> None:

@@ -3,7 +3,7 @@
 from typing import Any
 
 from app.lab.call import Call, Refused, handler
-from app.lab.guests import lookup, qemu_create
+from app.lab.guests import disks, lookup
 from app.lab.state import Guest
 from app.lab.tasks import Task
 
@@ -27,7 +27,7 @@ def template_vm(call: Call) -> Any:
         found = lookup.in_task(call.world, "qemu", call.node, guest.vmid)
         lookup.require_writable(call.world, found)
         await task.sleep(1)
-        await qemu_create.to_base(call, found.config)
+        disks.to_base(call.world, call.node, "qemu", found.config, call.params.get("disk"))
         found.config["template"] = 1
         found.template = True
 
@@ -44,6 +44,7 @@ def template_ct(call: Call) -> Any:
         found = lookup.in_task(call.world, "lxc", call.node, guest.vmid)
         lookup.require_writable(call.world, found)
         await task.sleep(1)
+        disks.to_base(call.world, call.node, "lxc", found.config)
         found.config["template"] = 1
         found.template = True
 

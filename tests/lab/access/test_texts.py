@@ -36,3 +36,12 @@ def test_a_token_keeps_its_comment_when_an_empty_one_is_given(root: Session) -> 
     assert root.ok("POST", path, comment="")["info"] == {"privsep": 1}
     assert root.ok("PUT", path, comment="first")["comment"] == "first"
     assert root.ok("PUT", path, comment="") == {"comment": "first", "expire": 0, "privsep": 1}
+
+
+def test_a_token_loses_what_is_deleted(root: Session) -> None:
+    path = "/access/users/root@pam/token/t1"
+    root.ok("POST", path, comment="c", expire=4_000_000_000, privsep=0)
+    root.ok("PUT", path, delete="comment,expire")
+    assert root.ok("GET", path) == {"privsep": 0, "expire": 0}
+    root.ok("PUT", path, delete="privsep")
+    assert root.ok("GET", path)["privsep"] == 1

@@ -40,7 +40,8 @@ class Api:
         return Api(self._lab, self._lab.token(token, secret))
 
     def ask(self, method: str, path: str, /, **params: Any) -> Answer:
-        named = {f"{key.replace('_', '__')}_": value for key, value in params.items()}
+        """A call. `_` in a parameter's name stands for PVE's `-`, unless the name ends in one."""
+        named = {key if key.endswith("_") else f"{key.replace('_', '__')}_": value for key, value in params.items()}
         answer = self._session.call(method, path, **named)
         body = answer.json() if answer.content else {}
         return Answer(answer.status_code, answer.reason, body.get("data"), body.get("errors"))

@@ -199,3 +199,32 @@ def test_a_cloud_init_drive_needs_its_own_right(root: Api) -> None:
     answer = tenant.ask("PUT", AT, ide0="local-lvm:cloudinit")
     assert answer.reason == "Permission check failed (/vms/100, VM.Config.Cloudinit)"
     assert tenant.ask("PUT", AT, ide0="none,media=cdrom").status == 200
+
+
+def test_an_empty_value_is_read_back_as_a_blank(root: Api) -> None:
+    """So does PVE's file, `nameserver: `, of which a pattern takes one character at least."""
+    empty = {"nameserver": "", "searchdomain": "", "ciuser": "", "boot": "", "tags": ""}
+    root.machine(100)
+    root.do("PUT", AT, **empty)
+    assert {key: root.get(AT)[key] for key in empty} == dict.fromkeys(empty, " ")
+    rows = {row["key"]: row["value"] for row in root.get("/nodes/n1/qemu/100/pending")}
+    assert rows["ciuser"] == " "
+    root.container(200)
+    root.do("PUT", "/nodes/n1/lxc/200/config", nameserver="", searchdomain="")
+    values = root.get("/nodes/n1/lxc/200/config")
+    assert (values["nameserver"], values["searchdomain"]) == (" ", " ")
+    for path in (AT, "/nodes/n1/lxc/200/config"):
+        assert root.ask("PUT", path, startup="").errors == {
+            "startup": "invalid format - unable to parse startup options\n"
+        }
+
+
+def test_a_description_is_what_its_comment_lines_say(root: Api) -> None:
+    root.machine(100, description="")
+    root.container(200, description="")
+    for path, ends in ((AT, ""), ("/nodes/n1/lxc/200/config", "\n")):
+        assert "description" not in root.get(path)
+        root.do("PUT", path, description="a\n\n")
+        assert root.get(path)["description"] == f"a{ends}"
+        root.do("PUT", path, description="")
+        assert "description" not in root.get(path)

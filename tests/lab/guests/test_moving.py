@@ -119,3 +119,21 @@ def test_what_binds_a_guest_to_its_node(machines: Api) -> None:
     assert found == {"running": 0, "allowed-nodes": ["n2"], "not-allowed-nodes": {}}
     machines.do("PUT", "/nodes/n1/lxc/200/config", lock="backup")
     assert machines.ask("GET", "/nodes/n1/lxc/200/migrate").reason == "CT is locked (backup)"
+
+
+def test_what_a_local_snapshot_needs_stays(root: Api) -> None:
+    """Thin volumes can not be sent with their snapshots."""
+    root.machine(100, scsi0="local-lvm:1")
+    root.container(200)
+    for guest, word in (("qemu/100", "VM"), ("lxc/200", "CT")):
+        path = f"/nodes/n1/{guest}"
+        assert root.task("POST", f"{path}/snapshot", snapname="one") == "OK"
+        upid = root.do("POST", f"{path}/migrate", target="n2")
+        assert root.ended(upid) == "migration aborted"
+        log = "\n".join(row["t"] for row in root.get(f"/nodes/n1/tasks/{upid}/log"))
+        volid = f"local-lvm:vm-{guest[-3:]}-disk-0"
+        assert f"can't migrate local volume '{volid}': non-migratable snapshot exists" in log
+        assert f"can't migrate {word} - check log" in log
+        assert root.get(f"{path}/config")["parent"] == "one"
+        assert root.task("DELETE", f"{path}/snapshot/one") == "OK"
+        assert root.task("POST", f"{path}/migrate", target="n2") == "OK"
