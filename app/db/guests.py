@@ -155,12 +155,22 @@ def document(tx: Tx, guest: Guest) -> dict[str, Any]:
 
 
 def narrowed(
-    *, tenant: str | None, node: str | None, state: str | None, name: str | None, tag: str | None, template: bool | None
+    *,
+    tenant: str | None,
+    node: str | None,
+    state: str | None,
+    name: str | None,
+    tag: str | None,
+    template: bool | None,
+    unprivileged: bool | None,
 ) -> dict[str, Any]:
     """What a list is narrowed to. `name` is part of the name, whatever its case; `tag` is a whole tag."""
     named = None if name is None else f"%{_plain(name.lower())}%"
     tagged = None if tag is None else f'%"{_plain(tag)}"%'
-    asked = {"tenant": tenant, "node": node, "state": state, "name": named, "tag": tagged, "template": template}
+    asked = {
+        "tenant": tenant, "node": node, "state": state, "name": named, "tag": tagged, "template": template,
+        "unprivileged": unprivileged,
+    }  # fmt: skip
     return {condition: value for condition, value in asked.items() if value is not None}
 
 
@@ -180,6 +190,7 @@ _LIST = paging.PreparedList(
         "name": sa.func.lower(Guest.name).like(sa.bindparam("name"), escape="/"),
         "tag": sa.cast(Guest.tags, sa.Text).like(sa.bindparam("tag"), escape="/"),
         "template": Guest.template == sa.bindparam("template"),
+        "unprivileged": Guest.unprivileged == sa.bindparam("unprivileged"),
     },
     columns=COLUMNS,
     key=Guest.id,

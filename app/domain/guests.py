@@ -142,3 +142,4 @@ class GuestFilter:
     name: str | None = None
     tag: str | None = None
     template: str | None = None
+    unprivileged: str | None = None

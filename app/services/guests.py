@@ -165,6 +165,7 @@ class Guests:
             conditions = guests.narrowed(
                 tenant=tenant, node=wanted.node, state=wanted.status, name=wanted.name, tag=wanted.tag,
                 template=_flag("template", wanted.template),
+                unprivileged=_flag("unprivileged", wanted.unprivileged),
             )  # fmt: skip
             return guests.page(tx, scope, kind, conditions, request)
 

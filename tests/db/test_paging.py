@@ -139,7 +139,7 @@ def test_l104_an_unknown_sort_is_refused(database: Database, sort: str) -> None:
 @pytest.mark.parametrize("field", ["name", "tag", "node", "state", "tenant"])
 def test_l102_a_filters_text_is_only_text(database: Database, tenant: Tenant, field: str, text: str) -> None:
     """No text matches by being a pattern, and one that a database cannot hold is Invalid or matches nothing."""
-    nothing = dict.fromkeys(("name", "tag", "node", "state", "tenant", "template"))
+    nothing = dict.fromkeys(("name", "tag", "node", "state", "tenant", "template", "unprivileged"))
     with database.begin() as tx:
         records.guest(tx, tenant, 100, name="plain")
     with suppress(Invalid), database.read() as tx:

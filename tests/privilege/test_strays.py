@@ -68,9 +68,10 @@ def test_l16_a_guest_that_was_made_privileged_behind_our_back_is_marked(house: H
     guest = member.done("POST", "/proxmox/cts", container())["result"]["guest"]
     path = f"/proxmox/cts/{guest['id']}"
     assert member.get(path).get_json()["unprivileged"] is True
+    assert member.get("/proxmox/cts?unprivileged=false").get_json()["data"] == []
     planter.replace(guest, start=1)
     wait_for(lambda: member.get(path).get_json()["unprivileged"] is False)
-    (listed,) = house.admin().get(f"/proxmox/cts?poolid={tenant['poolid']}").get_json()["data"]
+    (listed,) = house.admin().get(f"/proxmox/cts?poolid={tenant['poolid']}&unprivileged=false").get_json()["data"]
     assert listed == {**member.get(path).get_json(), "observed_at": listed["observed_at"]}
     (row,) = audit(house, "ct.privileged", tenant["id"])
     assert row.guest_id == guest["id"]

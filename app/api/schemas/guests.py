@@ -335,6 +335,10 @@ class GuestQuerySchema(PageQuerySchema):
     name = Text(least=1, most=63, metadata={"description": "A part of the name."})
     tag = Named(Tag)
     template = Text(validate=validate.OneOf(["true", "false", "1", "0"]))
+    unprivileged = Text(
+        validate=validate.OneOf(["true", "false", "1", "0"]),
+        metadata={"description": "false shows the containers that somebody made privileged behind our back."},
+    )
 
 
 @dataclasses.dataclass(frozen=True)
