@@ -103,12 +103,12 @@ def selection(every: Sequence[Case], share: int) -> set[str]:
 def play(house: House, wanted: Sequence[Case]) -> dict[str, Played]:
     """Play the cases in waves; the worker of the house, if there is one, is replaced."""
     tenant = house.make_tenant()
-    cast = Cast(house, house.admin(), house.make_member(tenant))
     played = {str(case): Played(case) for case in wanted}
     caught = [one for one in played.values() if one.case.direction.what == "catch"]
     others = [one for one in played.values() if one.case.direction.what != "catch"]
     waves = max(1, -(-len(caught) // _WAVE))
     for number in range(waves):
+        cast = Cast(house, house.admin(), house.make_member(tenant))  # a log-in lasts a wave
         _Wave(cast, caught[number::waves] + others[number::waves], number).play()
     return played
 
