@@ -6,24 +6,27 @@ when two readings in a row did without it; a reading that began before a change 
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from datetime import datetime
 from typing import Any
 
 import structlog
 
-from app.db import clusters, guests, operations, quota, strays
+from app.db import clusters, guests, operations, quota, strays, tenants
 from app.db.models import Cluster, Guest, InventoryGuest, Node, Storage
 from app.db.session import Database, Tx, now
 from app.domain.errors import PveError
 from app.domain.guests import GuestState
 from app.domain.identifiers import NodeName, StorageId
-from app.domain.quota import Dimension
-from app.policy import quota as quota_rules
 from app.pve import Pve, ResourceGuest, Resources
+from app.sagas import guest
 from app.sagas.credentials import Credentials
 
 MEDIA = ("iso", "vztmpl")
+
+#: None: two readings in a row did without it.
+Sighting = ResourceGuest | None
 
 log = structlog.get_logger(__name__)
 
@@ -45,9 +48,13 @@ class Inventory:
                 continue
             with self._db.begin() as tx:
                 _write_places(tx, cluster, resources)
-                _write_guests(tx, cluster, resources.guests, began)
+                changed = _write_guests(tx, cluster, resources.guests)
                 if restarted := self._restarted(cluster.id, resources.guests):
                     strays.look_again(tx, cluster.id, restarted)
+            for tenant, seen in changed.items():
+                with self._db.begin() as tx:
+                    _follow(tx, tenant, seen, began)
+            with self._db.begin() as tx:
                 clusters.observed(tx, cluster.id, began)
 
     def refresh_media(self) -> None:
@@ -107,41 +114,64 @@ def _write_places(tx: Tx, cluster: Cluster, resources: Resources) -> None:
     )  # fmt: skip
 
 
-def _write_guests(tx: Tx, cluster: Cluster, seen: Iterable[ResourceGuest], began: datetime) -> None:
+def _write_guests(tx: Tx, cluster: Cluster, seen: Iterable[ResourceGuest]) -> Mapping[str, Mapping[str, Sighting]]:
+    """Tenant -> its guests that are not as we know them, and how they are."""
     now_there = {int(guest.vmid): guest for guest in seen}
     before = clusters.seen_vmids(tx, cluster.id)
     rows = [_seen(guest) for guest in now_there.values()]
     clusters.replace(tx, cluster.id, InventoryGuest, ("vmid",), rows, on_change={"looked_at": None})
-    busy = operations.guests_with_open(tx)
+    changed: dict[str, dict[str, Sighting]] = defaultdict(dict)
     for row in guests.of_cluster(tx, cluster.id):
-        if row.id in busy or row.changed_at > began:
-            continue
         there = now_there.get(row.vmid)
-        if there is not None:
-            _follow(tx, row, there)
-        elif row.vmid not in before and row.state != GuestState.MISSING:
+        gone = there is None and row.vmid not in before and row.state != GuestState.MISSING
+        if gone or (there is not None and _differs(row, _facts(row, there))):
+            changed[row.tenant_id][row.id] = there
+    return changed
+
+
+def _follow(tx: Tx, tenant: str, seen: Mapping[str, Sighting], began: datetime) -> None:
+    """Write what PVE says of these guests; the running quota follows their state.
+
+    Whoever asks something of a guest has locked its tenant: what he began, or ended, since the reading began is newer.
+    """
+    tenants.lock(tx, tenant)
+    busy = operations.guests_with_open(tx)
+    for row in guests.of_tenant(tx, tenant):
+        if row.id not in seen or row.id in busy or row.changed_at > began:
+            continue
+        there = seen[row.id]
+        if there is None:
             log.warning("guest.missing", guest=row.id, vmid=row.vmid)
             row.state, row.changed_at = GuestState.MISSING, now()
+        else:
+            _write_facts(tx, row, there)
 
 
-def _follow(tx: Tx, row: Guest, there: ResourceGuest) -> None:
-    """Write what PVE says of a guest of ours, where it differs; the running quota follows the state."""
+def _write_facts(tx: Tx, row: Guest, there: ResourceGuest) -> None:
+    facts = _facts(row, there)
+    if not _differs(row, facts):
+        return
+    for name, value in facts.items():
+        setattr(row, name, value)
+    row.changed_at = now()
+    if row.state == GuestState.STOPPED:
+        row.addresses = []
+        quota.release(tx, row.tenant_id, row.id, guest.RUNNING_DIMENSIONS)
+    elif row.state == GuestState.RUNNING:
+        guest.charge_running(tx, row, cores=there.cores, memory=there.memory)
+
+
+def _facts(row: Guest, there: ResourceGuest) -> Mapping[str, Any]:
     state = GuestState.RUNNING if there.status == "running" else GuestState.STOPPED
     if there.status not in ("running", "stopped"):
         state = GuestState.UNKNOWN
     if state == GuestState.RUNNING and row.state in (GuestState.PAUSED, GuestState.SUSPENDED):
         state = GuestState(row.state)
-    facts: dict[str, Any] = {"state": state, "node": there.node, "locked": bool(there.lock), "template": there.template}
-    if all(getattr(row, name) == value for name, value in facts.items()):
-        return
-    for name, value in facts.items():
-        setattr(row, name, value)
-    row.changed_at = now()
-    if state == GuestState.STOPPED:
-        row.addresses = []
-        quota.release(tx, row.tenant_id, row.id, (Dimension.RUNNING_CORES, Dimension.RUNNING_MEMORY))
-    elif state == GuestState.RUNNING:
-        quota.allocate(tx, row, quota_rules.of_running(cores=row.cores, memory=row.memory))
+    return {"state": state, "node": there.node, "locked": bool(there.lock), "template": there.template}
+
+
+def _differs(row: Guest, facts: Mapping[str, Any]) -> bool:
+    return any(getattr(row, name) != value for name, value in facts.items())
 
 
 def _seen(guest: ResourceGuest) -> Mapping[str, Any]:

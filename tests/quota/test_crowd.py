@@ -3,19 +3,15 @@ lost."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from contextlib import ExitStack
-from pathlib import Path
 from typing import Any
 
-import pytest
 import sqlalchemy as sa
 
 from app.db.models import Operation
 from app.db.session import Database
 from app.domain.operations import OPEN_STATES, OperationState
 from tests.house import Caller, House, container, wait_for
-from tests.lab.process import LabProcess
 from tests.quota.crowd import Crowd, web_processes
 from tests.quota.watch import watching
 from tests.world import disorder
@@ -32,18 +28,6 @@ FAULTS: list[dict[str, Any]] = [
     ),
     {"kind": "task_fails", "text": "the lab says no", "probability": 0.05, "seed": 5},
 ]
-
-
-@pytest.fixture
-def crowded_house(tmp_path: Path, empty_database_url: str) -> Iterator[House]:
-    lab = LabProcess.start(state="demo", time_scale=0)
-    house = House.start(tmp_path / "house", lab, database_url=empty_database_url)
-    for _ in range(2):
-        house.start_worker()
-    house.wait_ready()
-    yield house
-    house.stop()
-    lab.stop()
 
 
 def settle(house: House) -> None:
