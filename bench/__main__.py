@@ -8,7 +8,7 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-from bench import creation, fairness, lab, listing, passwords
+from bench import creation, fairness, lab, listing, passwords, quota
 from bench.results import write
 
 RESULTS = Path(__file__).parent / "results.json"
@@ -16,6 +16,7 @@ _ALL = {
     "listing": listing.run,
     "creation": creation.run,
     "fairness": fairness.run,
+    "quota": quota.run,
     "passwords": passwords.run,
     "lab": lab.run,
 }

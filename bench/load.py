@@ -25,14 +25,15 @@ class Answer:
 
 
 class Client:
-    """One connection to one server. `token` is the bearer's."""
+    """One connection to one server. `token` is the bearer's, `timeout` how many seconds it waits for anything."""
 
-    def __init__(self, url: str, token: str | None = None) -> None:
+    def __init__(self, url: str, token: str | None = None, *, timeout: float = _TIMEOUT) -> None:
         parts = urlsplit(url)
         assert parts.hostname is not None
         assert parts.port is not None
         self._address = (parts.hostname, parts.port)
         self.token = token
+        self._timeout = timeout
         self._socket: socket.socket | None = None
 
     def request(self, method: str, path: str, body: Any = None, **headers: str) -> bytes:
@@ -45,14 +46,29 @@ class Client:
         lines += [f"{name.replace('_', '-')}: {value}" for name, value in headers.items()]
         return "\r\n".join([*lines, "", ""]).encode() + content
 
+    def connect(self) -> socket.socket:
+        """The open connection, or a new one."""
+        if self._socket is None:
+            self._socket = socket.create_connection(self._address, self._timeout)
+            self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        return self._socket
+
     def send(self, request: bytes) -> Answer:
         """Raises OSError where the server is away; the next request makes a new connection."""
+        self.begin(request)
+        return self.end()
+
+    def begin(self, request: bytes) -> None:
+        """Send, and do not wait for the answer; `end` reads it. Both raise as `send` does."""
         try:
-            if self._socket is None:
-                self._socket = socket.create_connection(self._address, _TIMEOUT)
-                self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            self._socket.sendall(request)
-            return self._answer(self._socket)
+            self.connect().sendall(request)
+        except OSError:
+            self.close()
+            raise
+
+    def end(self) -> Answer:
+        try:
+            return self._answer(self.connect())
         except OSError:
             self.close()
             raise
