@@ -85,3 +85,9 @@ def test_l35_a_stopped_guest_takes_nothing_that_runs() -> None:
     assert set(stopped).isdisjoint(quota.of_running(cores=2, memory=512))
     assert stopped == {"guests": 1, "cores": 2, "memory": 512, "disk_gb": 8, "networks": 1}
     assert quota.of_running(cores=2, memory=512) == {"running_cores": 2, "running_memory": 512}
+
+
+def test_growth_is_what_is_missing_and_never_less_than_nothing() -> None:
+    held = {Dimension.CORES: 2, Dimension.MEMORY: 512}
+    wanted = {Dimension.CORES: 1, Dimension.MEMORY: 513, Dimension.DISK_GB: 3}
+    assert quota.growth(held, wanted) == {Dimension.CORES: 0, Dimension.MEMORY: 1, Dimension.DISK_GB: 3}
