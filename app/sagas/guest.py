@@ -166,6 +166,8 @@ def make_gone(run: Run, p: GuestParameters) -> Upid | None:
     except PveAbsent:
         return None
     except PveRefused:
+        if _is_in_a_pool(run, p):
+            raise
         api = as_admin(run, p)
         status = api.status()
     if status.status == "running":
@@ -176,6 +178,12 @@ def make_gone(run: Run, p: GuestParameters) -> Upid | None:
         if error.code != "pve.running":
             raise
         raise PveLocked("The guest was started in between.") from error
+
+
+def _is_in_a_pool(run: Run, p: GuestParameters) -> bool:
+    """Where it is in one, PVE's refusal is a refusal, and not for the administrator to lead around."""
+    pve: Pve = run.gateways.as_admin(p.cluster)
+    return any(row.vmid == p.vmid and row.pool is not None for row in pve.cluster.resources().guests)
 
 
 def _end_of_making(run: Run, p: GuestParameters) -> Upid:

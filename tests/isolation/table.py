@@ -17,7 +17,7 @@ Pairs = Sequence[tuple[Any, Any]]
 """What is another tenant's, beside what is not there at all, in the same form."""
 
 MALFORMED = ("100/../101", "..%2f..", "%00", "١٢٣٤", "-1", "99999999999999999999", "a" * 300)
-MALFORMED_IN_BODIES = (*MALFORMED, "", "\0", -1, 2**64 - 1, 1.5, True, None, [], ["x"], {}, {"id": 1})
+MALFORMED_IN_BODIES: tuple[Any, ...] = (*MALFORMED, "", "\0", -1, 2**64 - 1, 1.5, True, None, [], ["x"], {}, {"id": 1})
 
 
 @dataclass(frozen=True)

@@ -82,7 +82,7 @@ def make_guest(route: Route, owner: Caller) -> dict[str, Any]:
     return made
 
 
-def send(route: Route, caller: Caller, guest: Mapping[str, Any] | None, **named: str) -> TestResponse:
+def send(route: Route, caller: Caller, guest: Mapping[str, Any] | None, **named: Any) -> TestResponse:
     path = route.path.removeprefix("/api")
     path = path.replace("{guest}", guest["id"]) if guest is not None else path
     body = body_of(route)
@@ -147,6 +147,21 @@ def test_a_tenant_s_walls_are_the_administrator_s_and_its_guests_are_not(house: 
     writers = {call["user"] for call in calls if call["method"] != "GET" and "/nodes/" in call["path"]}
     assert writers == {token_of(tenant)}
     assert any(call["user"] == ADMINISTRATOR and call["method"] != "GET" for call in calls)
+
+
+def test_what_pve_refuses_the_tenant_is_not_done_as_the_administrator(house: House) -> None:
+    """The tenant's rights were taken away behind our back: even its end waits until somebody has looked."""
+    tenant = house.make_tenant()
+    guest = house.make_member(tenant).done("POST", "/proxmox/cts", container())["result"]["guest"]
+    right = {"path": f"/pool/{tenant['poolid']}", "roles": "PoolhouseGuest", "tokens": token_of(tenant)}
+    house.pve.put("/access/acl", delete=1, **right)
+    mark = house.pve.mark()
+    answer = house.admin().delete(f"/tenants/{tenant['id']}?cascade=true", wait=60)
+    assert (answer.status_code, answer.get_json()["code"]) == (502, "pve.refused"), answer.get_data(as_text=True)
+    assert misused(house.pve.calls(mark)) == []
+    assert house.pve.members(tenant["poolid"]) == {guest["vmid"]}
+    house.pve.put("/access/acl", **right)
+    house.admin().done("DELETE", f"/tenants/{tenant['id']}?cascade=true")
 
 
 @pytest.mark.parametrize("route", ELSEWHERE, ids=str)
