@@ -52,7 +52,7 @@ def look_again(tx: Tx, cluster: str, vmids: Sequence[int]) -> None:
 
 
 def doubt_since(tx: Tx, moment: datetime) -> None:
-    """Whoever counted containers as looked at since then may have died before he looked."""
+    """What counted as looked at since then may never have been: a sweep was broken off, perhaps with its worker."""
     tx.execute(sa.update(InventoryGuest).where(InventoryGuest.looked_at >= moment).values(looked_at=None))
 
 

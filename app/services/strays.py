@@ -33,14 +33,14 @@ class Strays:
         self._db = db
         self._credentials = credentials
         self._stop = stop
-        self._has_swept = False
+        self._came_to_its_end = False
 
     def sweep(self) -> None:
         """Look at what is due in every cluster, at most `_LOOKS` containers each."""
-        if not self._has_swept:
+        if not self._came_to_its_end:
             with self._db.begin() as tx:
                 strays.doubt_since(tx, now() - _LONGEST)
-            self._has_swept = True
+        self._came_to_its_end = False
         with self._db.read() as tx:
             names = {cluster.id: cluster.name for cluster in clusters.every(tx)}
         for cluster, name in names.items():
@@ -50,6 +50,7 @@ class Strays:
             if unseen:
                 with self._db.begin() as tx:
                     strays.look_again(tx, cluster, unseen)
+        self._came_to_its_end = True
 
     def _look(self, cluster: str, name: str, due: Due) -> bool:
         """False where it has to be looked at again."""
