@@ -373,6 +373,23 @@ def test_a_held_guest_is_not_cloned(lab: LabProcess, root: Session) -> None:
     assert {row["vmid"] for row in root.ok("GET", "/cluster/resources", type="vm")} == {100, 200}
 
 
+def test_a_container_is_cloned_once_at_a_time(lab: LabProcess, root: Session) -> None:
+    assert root.wait(make_container(root, 200)) == "OK"
+    lab.stop_time()
+    first = root.ok("POST", "/nodes/n1/lxc/200/clone", newid=201)
+    assert root.refused("POST", "/nodes/n1/lxc/200/clone", newid=202) == (500, "CT is locked (disk)")
+    lab.advance(10)
+    assert root.wait(first, 5) == "OK"
+    assert "lock" not in root.ok("GET", "/nodes/n1/lxc/201/config")
+    with lab.fault("task_fails", task="^vzclone:200$"):
+        failing = root.ok("POST", "/nodes/n1/lxc/200/clone", newid=202)
+        lab.advance(10)
+    assert root.wait(failing, 5) == "clone failed: fault injected by the lab"
+    second = root.ok("POST", "/nodes/n1/lxc/200/clone", newid=202)
+    lab.advance(10)
+    assert root.wait(second, 5) == "OK"
+
+
 def test_a_vm_that_is_off_is_cloned_several_times_at_once_and_one_that_runs_is_not(
     lab: LabProcess, root: Session
 ) -> None:

@@ -156,6 +156,7 @@ def _clone_ct(call: Call) -> str:
     rights.require_bridges(call, "lxc", source)
     target = _require_target(call, source, guest)
     made = creation.reserve(call.world, "lxc", call.node, newid)
+    guest.config["lock"] = "disk"
 
     async def work(task: Task) -> None:
         try:
@@ -166,6 +167,8 @@ def _clone_ct(call: Call) -> str:
             if "lock" in made.config:
                 creation.discard(call.world, made)
             raise TaskFailed(f"clone failed: {failure}") from None
+        finally:
+            guest.config.pop("lock", None)
 
     return call.start_task("vzclone", str(vmid), work)
 
