@@ -79,6 +79,18 @@ def test_l16_a_guest_that_was_made_privileged_behind_our_back_is_marked(house: H
     assert planter.privileged_in(tenant["poolid"]) == []
 
 
+def test_l16_one_that_cannot_be_read_is_looked_at_again(house: House, planter: Planter) -> None:
+    tenant = house.make_tenant()
+    vmid = planter.container(hostname="silent")
+    with house.pve.fault(
+        method="GET", path=f"/lxc/{vmid}/config", user="root@pam!", kind="refuse", status=500, text="no", count=2
+    ):
+        planter.move_in(vmid, tenant["poolid"])
+        assert wait_for(lambda: audit(house, "ct.privileged", tenant["id"]))
+    assert '"event": "stray.unseen"' in said(house)
+    house.pve.delete(f"/nodes/n1/lxc/{vmid}")
+
+
 def test_l16_a_restart_between_two_readings_is_looked_into(house: House, planter: Planter) -> None:
     """Running before and running after: only its uptime tells that it may be another one now."""
     tenant = house.make_tenant()
