@@ -37,6 +37,7 @@ class Route:
     path: str
     example: Any
     fields: tuple[Field, ...]
+    takes_keys: bool = True
 
     @property
     def writes(self) -> bool:
@@ -59,23 +60,34 @@ class Route:
 
 def routes() -> list[Route]:
     described = document(document_app())
-    schemas = described["components"]["schemas"]
+    schemas, anywhere = described["components"]["schemas"], described["security"]
     return [
-        Route(method, path, _example(operation), tuple(_fields(path, shared.get("parameters", []), operation, schemas)))
+        Route(
+            method,
+            path,
+            _example(operation),
+            tuple(fields_of(path, shared.get("parameters", []), operation, schemas)),
+            takes_keys={"apiKey": []} in operation.get("security", anywhere),
+        )
         for path, shared in described["paths"].items()
         for method, operation in shared.items()
         if method in METHODS
     ]
 
 
-def with_value(body: Any, steps: tuple[str, ...], value: Any) -> Any:
-    """A copy of a body that has this value at the end of the steps, and on the way to it what it needs."""
+def with_value(body: Any, steps: tuple[str, ...], value: Any, own: Any = None) -> Any:
+    """A copy of a body that has this value at the end of the steps, and on the way to it what it needs.
+
+    Of a list it is the last entry: after those of the body, or after the caller's `own`.
+    """
     if not steps:
         return value
     if steps[0] == ENTRY:
-        return [with_value(body[0] if isinstance(body, list) and body else None, steps[1:], value)]
+        entries = body if isinstance(body, list) else []
+        before = entries if steps[1:] or own is None else [own]
+        return [*before, with_value(entries[0] if entries else None, steps[1:], value)]
     made = copy.deepcopy(body) if isinstance(body, dict) else {}
-    made[steps[0]] = with_value(made.get(steps[0]), steps[1:], value)
+    made[steps[0]] = with_value(made.get(steps[0]), steps[1:], value, own)
     return made
 
 
@@ -91,7 +103,7 @@ def _content(operation: dict[str, Any]) -> dict[str, Any]:
     return found
 
 
-def _fields(
+def fields_of(
     path: str, shared: list[dict[str, Any]], operation: dict[str, Any], schemas: Mapping[str, Any]
 ) -> Iterator[Field]:
     segments = path.split("/")

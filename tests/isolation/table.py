@@ -22,9 +22,13 @@ MALFORMED_IN_BODIES: tuple[Any, ...] = (*MALFORMED, "", "\0", -1, 2**64 - 1, 1.5
 
 @dataclass(frozen=True)
 class Reference:
-    """`instead_of` are members that may not stand beside it in a body."""
+    """`own` is the stranger's, to stand in a list beside a foreign one: all of them are refused then (L6).
+
+    `instead_of` are members that may not stand beside it in a body.
+    """
 
     pairs: Callable[[Scenes], Pairs]
+    own: str | None = None
     instead_of: tuple[str, ...] = ()
 
 
@@ -61,9 +65,9 @@ FIELDS: Mapping[str, Reference] = {
     "user": Reference(lambda s: [(s.victim.ids["users"][0], _missing())]),
     "cluster": Reference(lambda _: [("lab", "no-such-cluster")]),
     "storage": Reference(lambda s: [(s.foreign_storage, "no-such")]),
-    "storages": Reference(lambda s: [(s.foreign_storage, "no-such")]),
+    "storages": Reference(lambda s: [(s.foreign_storage, "no-such")], own="local-lvm"),
     "bridge": Reference(lambda s: [(s.foreign_bridge, "vmbr77")]),
-    "bridges": Reference(lambda s: [(s.foreign_bridge, "vmbr77")]),
+    "bridges": Reference(lambda s: [(s.foreign_bridge, "vmbr77")], own="vmbr0"),
     "template": Reference(
         lambda s: [
             (s.unpublished["ct"], _missing()),
