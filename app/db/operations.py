@@ -195,9 +195,9 @@ def workers_alive(tx: Tx, lease: timedelta) -> Sequence[Worker]:
     ).all()
 
 
-def dead(tx: Tx, lease: timedelta) -> Sequence[str]:
-    """The workers whose lease is over."""
-    return tx.scalars(sa.select(Worker.id).where(Worker.seen_at < now() - lease)).all()
+def dead(tx: Tx, lease: timedelta) -> Sequence[Worker]:
+    """The workers whose lease is over, fenced or not yet."""
+    return tx.scalars(sa.select(Worker).where(Worker.seen_at < now() - lease)).all()
 
 
 def fence(tx: Tx, workers: Sequence[str]) -> None:
@@ -206,8 +206,9 @@ def fence(tx: Tx, workers: Sequence[str]) -> None:
     tx.execute(sa.update(Operation).where(Operation.executor.in_(workers)).values(executor=None))
 
 
-def bury(tx: Tx, workers: Sequence[str]) -> None:
-    tx.execute(sa.delete(Worker).where(Worker.id.in_(workers)))
+def bury(tx: Tx, age: timedelta) -> None:
+    """Forget the fenced workers that were last seen longer ago than this."""
+    tx.execute(sa.delete(Worker).where(Worker.fenced, Worker.seen_at < now() - age))
 
 
 # -- what readers see

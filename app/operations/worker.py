@@ -23,13 +23,15 @@ from dbos import DBOS, DBOSConfig
 
 from app.db import operations
 from app.db.models import Worker as WorkerRow
-from app.db.session import Database
+from app.db.session import Database, now
 from app.domain.errors import AppError
 from app.operations.engine import APPLICATION_NAME, APPLICATION_VERSION, Execution, Tasks
 from app.operations.saga import Saga
 from app.operations.watcher import Watcher
 
 LEASE = timedelta(seconds=6)
+#: How long a dead worker is looked after: as long as one may have been stopped and yet wake up.
+_REMEMBERED = timedelta(days=1)
 _BEAT = 1.0
 _WATCH = 0.25
 _FENCED_EXIT = 75
@@ -76,6 +78,7 @@ class Worker:
         self._watcher = Watcher(db, tasks)
         self._ending = threading.Event()
         self._is_keeper = threading.Event()
+        self._looked_after_at = 0.0
         DBOS(config=dbos_config(db, self.id))
         self._execution = Execution(db, sagas, tasks, gateways, self.id, leave=_leave)
 
@@ -131,18 +134,26 @@ class Worker:
             self._is_keeper.clear()
 
     def _take_over(self) -> None:
-        """What a dead worker left is queued again first, and its lease is cleared after: killed in between, it is
-        done once more, and queueing twice is harmless."""
+        """What dead workers left is queued again; doing that twice is harmless.
+
+        One that was only too slow may take more from the queue before it learns of its death: so the dead are looked
+        after again each lease.
+        """
         with self._db.read() as tx:
             dead = operations.dead(tx, LEASE)
-        if not dead:
+        new = [worker.id for worker in dead if not worker.fenced]
+        if not new and time.monotonic() < self._looked_after_at + LEASE.total_seconds():
             return
-        with self._db.begin() as tx:
-            operations.fence(tx, dead)
-        DBOS._recover_pending_workflows(list(dead))
-        with self._db.begin() as tx:
-            operations.bury(tx, dead)
-        log.warning("worker.took_over", dead=list(dead))
+        if new:
+            with self._db.begin() as tx:
+                operations.fence(tx, new)
+        DBOS._recover_pending_workflows([worker.id for worker in dead])
+        self._looked_after_at = time.monotonic()
+        if any(worker.seen_at < now() - _REMEMBERED for worker in dead):
+            with self._db.begin() as tx:
+                operations.bury(tx, _REMEMBERED)
+        if new:
+            log.warning("worker.took_over", dead=new)
 
     def _look(self) -> None:
         self._watcher.look()
