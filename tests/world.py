@@ -60,7 +60,8 @@ def _guests(house: House, lab: dict[str, Any], rows: Sequence[Guest]) -> Iterato
         if row is None:
             yield f"PVE's guest {vmid} is nobody's"
             continue
-        marked[str(config.get("description", "")).strip()].append(vmid)
+        for line in str(config.get("description", "")).splitlines():
+            marked[line.strip()].append(vmid)
         if pools.get(vmid) != row.poolid:
             yield f"guest {vmid} is in pool {pools.get(vmid)}, not in {row.poolid}"
         if row.kind == GuestKind.CT and config.get("unprivileged") != 1:

@@ -159,25 +159,28 @@ def make_gone(run: Run, p: GuestParameters) -> Upid | None:
     if sight is Sight.BEING_MADE:
         return _end_of_making(run, p)
     try:
-        api = as_tenant(run, p)
-        status = api.status()
-    except PveDenied:
-        raise
+        return _stop_or_destroy(run, p)
     except PveAbsent:
         return None
+    except PveRefused as error:
+        if error.code != "pve.running":
+            raise
+        raise PveLocked("The guest was started in between.") from error
+
+
+def _stop_or_destroy(run: Run, p: GuestParameters) -> Upid:
+    try:
+        api = as_tenant(run, p)
+        status = api.status()
+    except (PveDenied, PveAbsent):
+        raise
     except PveRefused:
         if _is_in_a_pool(run, p):
             raise
         api = as_admin(run, p)
         status = api.status()
-    if status.status == "running":
-        return api.stop()
-    try:
-        return api.destroy(purge=True)
-    except PveRefused as error:
-        if error.code != "pve.running":
-            raise
-        raise PveLocked("The guest was started in between.") from error
+    upid: Upid = api.stop() if status.status == "running" else api.destroy(purge=True)
+    return upid
 
 
 def _is_in_a_pool(run: Run, p: GuestParameters) -> bool:

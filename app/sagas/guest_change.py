@@ -92,13 +92,13 @@ def grow(run: Run, p: Parameters) -> Upid | None:
     increment = _change(p).disk_increment_gb
     if not increment:
         return None
+    if run.again and (lost := guest.under_way(run, p, "resize")) is not None:
+        return lost
     api = guest.as_tenant(run, p)
     disk = run.outputs["noted"]["disk"]
     wanted = disk["size_gb"] + increment
     if _size(api.config(), disk["name"]) >= wanted:
         return None
-    if run.again and (lost := guest.under_way(run, p, "resize")) is not None:
-        return lost
     # with options changed before it, the config has another digest by now
     digest = None if run.outputs["noted"]["wanted"] else p.digest
     return api.resize(disk["name"], size_gb=wanted, digest=digest)
