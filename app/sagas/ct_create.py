@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from app.domain.guests import GuestKind, Network, owner_mark
-from app.domain.identifiers import BridgeName, GuestName, NodeName, PoolId, StorageId, Upid, VmId, Volid
+from app.domain.identifiers import BridgeName, GuestName, NodeName, PoolId, StorageId, Tag, Upid, VmId, Volid
 from app.operations import Run, Saga, Step
 from app.pve import ContainerCreate
 from app.sagas import guest
@@ -37,6 +37,7 @@ class Parameters:
     ssh_keys: list[str]
     password: str | None
     nesting: bool
+    tags: list[str]
     start: bool
     kind: str = GuestKind.CT
 
@@ -56,6 +57,12 @@ def create(run: Run, p: Parameters) -> Upid | None:
             return None
     upid: Upid = pve.node(node).lxc(VmId(p.vmid)).create(spec=_wanted(run, p))
     return upid
+
+
+def tag(run: Run, p: Parameters) -> None:
+    """PVE takes no tags from a tenant while it makes a container."""
+    if p.tags:
+        guest.as_tenant(run, p).update({"tags": ";".join(Tag.parse(tag) for tag in p.tags)})
 
 
 def start(run: Run, p: Parameters) -> Upid | None:
@@ -93,6 +100,7 @@ SAGA = Saga(
         Step("reserved", undo=guest.release),
         Step("created", create, undo=guest.make_gone),
         Step("verified", guest.check_made),
+        Step("tagged", tag),
         Step("started", start),
         Step("active", guest.settled_state),
     ),

@@ -84,7 +84,8 @@ class Guests:
                     **self._who(ctx, row, tenant), name=row.name, template=str(medium.volid), storage=place.storage,
                     disk_gb=spec.disk_gb, memory=spec.memory, swap=spec.swap, cores=spec.cores,
                     net=dataclasses.asdict(net), ssh_keys=list(spec.ssh_keys),
-                    password=self._seal(spec.password, row), nesting=spec.nesting, start=spec.start,
+                    password=self._seal(spec.password, row), nesting=spec.nesting, tags=list(spec.tags),
+                    start=spec.start,
                 ),
                 _to(row),
             )  # fmt: skip

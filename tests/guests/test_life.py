@@ -87,7 +87,7 @@ def test_what_is_asked_reaches_pve(house: House, member: Caller) -> None:
     """L45."""
     body = container(
         swap=64, nesting=True, net={"bridge": "vmbr0", "ip": "10.9.8.7/24", "gw": "10.9.8.1", "vlan": 12, "rate": 5},
-        storage="local-lvm",
+        storage="local-lvm", tags=["web", "blue"],
     )  # fmt: skip
     guest = member.done("POST", "/proxmox/cts", body)["result"]["guest"]
     config = seen(house, "cts", guest)
@@ -97,6 +97,7 @@ def test_what_is_asked_reaches_pve(house: House, member: Caller) -> None:
     for part in ("bridge=vmbr0", "ip=10.9.8.7/24", "gw=10.9.8.1", "tag=12", "rate=5"):
         assert part in config["net0"]
     assert config["rootfs"].startswith("local-lvm:")
+    assert sorted(config["tags"].split(";")) == guest["tags"][::-1] == ["blue", "web"]
 
 
 def test_a_vm_from_a_template_has_the_size_and_settings_asked_for(house: House, member: Caller) -> None:

@@ -71,7 +71,7 @@ def scenes() -> list[Scene]:
     found = [
         Scene("tenant.create", "", lambda _: _tenant(), by_admin=True),
         Scene("tenant.delete", "", _without_tenant, before=_tenant, by_admin=True),
-        Scene("ct.create", "", lambda _: _make("ct", start=True)()),
+        Scene("ct.create", "", lambda _: _make("ct", start=True, tags=["a"])()),
         Scene("vm.create", "empty", lambda _: _make("vm", start=True)()),
         Scene(
             "vm.create", "clone", lambda _: _make("vm", template="debian-12-vm", disk_gb=3, start=True, tags=["a"])()
