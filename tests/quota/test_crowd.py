@@ -3,9 +3,15 @@ lost."""
 
 from __future__ import annotations
 
-from contextlib import ExitStack
+import itertools
+import threading
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, contextmanager
+from functools import partial
 from typing import Any
 
+import pytest
 import sqlalchemy as sa
 
 from app.db.models import Operation
@@ -13,10 +19,11 @@ from app.db.session import Database
 from app.domain.operations import OPEN_STATES, OperationState
 from tests.house import Caller, House, container, wait_for
 from tests.quota.crowd import Crowd, web_processes
-from tests.quota.watch import watching
+from tests.quota.watch import Watch, watching
 from tests.world import disorder
 
 CLIENTS = 64
+LOWER = {"guests": 10, "cores": 12, "memory": 900, "running_cores": 4}
 QUOTA = {"guests": 32, "cores": 46, "memory": 3000, "disk_gb": 46, "running_cores": 24, "running_memory": 1500}
 OWN_QUOTA = [{"guests": 7, "running_memory": 500}, {"cores": 11}]
 
@@ -61,13 +68,37 @@ def members_with_limits(house: House, tenant: dict[str, Any]) -> list[Caller]:
 
 def rage(house: House, tenant: str, crowd: Crowd, requests_each: int, faults: list[dict[str, Any]]) -> None:
     crowd.pve_fails = bool(faults)
-    with watching(house.settings.database_url, tenant), ExitStack() as weather:
+    with watching(house.settings.database_url, tenant) as watch, ExitStack() as weather:
         for rule in faults:
             weather.enter_context(house.pve.fault(**rule))
-        crowd.rage(CLIENTS, requests_each)
+        with moody_admin(house, tenant, watch):
+            crowd.rage(CLIENTS, requests_each)
         settle(house)
     assert crowd.strange == []
     assert disorder(house) == []
+
+
+@contextmanager
+def moody_admin(house: House, tenant: str, watch: Watch) -> Iterator[None]:
+    """The limits go down, below what is used, and up again all the time; at the end they are up."""
+    admin = house.admin()
+    ended = threading.Event()
+
+    def put(limits: dict[str, int]) -> None:
+        assert admin.put(f"/tenants/{tenant}/quota", limits).status_code == 200
+
+    def change() -> None:
+        for limits in itertools.cycle([QUOTA] * 3 + [LOWER]):
+            if ended.wait(0.5):
+                return
+            watch.change_limits(partial(put, limits))
+
+    with ThreadPoolExecutor(1) as moods:
+        changing = moods.submit(change)
+        yield
+        ended.set()
+        changing.result()
+    watch.change_limits(partial(put, QUOTA))
 
 
 def empty(house: House, tenant: str, member: Caller) -> None:
@@ -80,14 +111,21 @@ def empty(house: House, tenant: str, member: Caller) -> None:
     assert set(usage(house, tenant).values()) == {0}
 
 
-def test_l23_a_raging_crowd_never_gets_one_unit_over_and_loses_none(crowded_house: House) -> None:
+@pytest.mark.parametrize(
+    "requests_each",
+    [
+        pytest.param(3, marks=pytest.mark.timeout(600)),
+        pytest.param(40, marks=[pytest.mark.matrix, pytest.mark.timeout(3600)]),
+    ],
+)
+def test_l23_a_raging_crowd_never_gets_one_unit_over_and_loses_none(crowded_house: House, requests_each: int) -> None:
     house = crowded_house
     tenant = house.make_tenant(QUOTA)
     members = members_with_limits(house, tenant)
     with web_processes(house, 3) as urls:
         crowd = Crowd(urls, members)
         for faults in ([], FAULTS):
-            rage(house, tenant["id"], crowd, 3, faults)
+            rage(house, tenant["id"], crowd, requests_each, faults)
     empty(house, tenant["id"], members[-1])
     answers = [members[-1].post("/proxmox/cts", container(memory=64)) for _ in range(QUOTA["guests"] + 3)]
     assert [answer.status_code for answer in answers].count(202) == QUOTA["guests"]
