@@ -239,12 +239,17 @@ def test_nobody_makes_a_key_for_what_he_may_not_himself(house: House, tenant: di
     assert refusal(house.admin(), "POST", "/api-keys", body) == (422, "validation.failed")
 
 
-def test_an_answer_to_one_key_is_not_repeated_to_another(house: House, owner: Caller) -> None:
+def test_an_answer_to_one_key_is_not_repeated_to_another(house: House, tenant: dict[str, Any], owner: Caller) -> None:
     """An Idempotency-Key would else lead around what a key was made for."""
-    body, name = container(), str(uuid.uuid4())
-    wide, narrow = key_of(house, owner, ["guest.allocate"]), key_of(house, owner, READ)
-    first = wide.post("/proxmox/cts", body, Idempotency_Key=name)
-    assert first.status_code == 202
-    repeated = wide.post("/proxmox/cts", body, Idempotency_Key=name)
-    assert (repeated.status_code, repeated.get_json()["id"]) == (202, first.get_json()["id"])
-    assert narrow.post("/proxmox/cts", body, Idempotency_Key=name).status_code == 403
+    wide, narrow = key_of(house, owner, ["tenant.modify", "guest.allocate"]), key_of(house, owner, READ)
+    for method, path, body in (
+        ("POST", "/proxmox/cts", container()),
+        ("PATCH", f"/tenants/{tenant['id']}", {"comment": "not for everybody"}),
+    ):
+        name = str(uuid.uuid4())
+        first = wide.send(method, path, body, Idempotency_Key=name)
+        assert first.status_code in (200, 202)
+        repeated = wide.send(method, path, body, Idempotency_Key=name)
+        assert (repeated.status_code, repeated.get_json()["id"]) == (first.status_code, first.get_json()["id"])
+        refused = narrow.send(method, path, body, Idempotency_Key=name)
+        assert (refused.status_code, refused.get_json()["code"]) == (403, "key.scope")

@@ -27,7 +27,7 @@ def use(keys: ApiKeys, secret: str) -> None:
 def test_its_use_is_noted_once_a_minute_and_not_once_a_request(access: Access) -> None:
     access.tenant("physics", maria=TenantRole.OWNER)
     maria, keys = access.calls("maria"), ApiKeys(access.db)
-    key, secret = keys.create(maria, SPEC)
+    _key, secret = keys.create(maria, SPEC)
     use(keys, secret)
     (first,) = keys.list(maria, None, PageRequest()).data
     assert first.last_used_at is not None
