@@ -2,7 +2,8 @@
 
 None comes from here, but whoever administers the cluster can restore one into a pool, or move it there. The inventory
 tells when a container appears, starts or changes; only then is its configuration read, once. What no listing shows (a
-stopped one that was edited) is found at its start, or by the one look a round that goes to the longest unseen.
+stopped one that was edited) is found at its start, or by the one look a round that goes to the longest unseen, if that
+is an hour.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from app.pve import GuestConfig
 from app.sagas.credentials import Credentials
 
 _LOOKS = 50
-_REST = timedelta(minutes=1)
+_REST = timedelta(hours=1)
 _LONGEST = timedelta(minutes=10)
 
 log = structlog.get_logger(__name__)
