@@ -72,7 +72,7 @@ def watching(url: str, tenant: str) -> Iterator[Watch]:
         thread.join()
         db.close()
     assert watch.looks > 0
-    assert watch.over == []
+    assert watch.over == [], watch.over
 
 
 def _sum_of_its_allocations() -> sa.ScalarSelect[int]:
