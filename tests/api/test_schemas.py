@@ -106,7 +106,7 @@ def test_limits_may_be_zero_or_unlimited() -> None:
         ("net", {"vlan": 4095}), ("net", {"rate": 0}), ("net", {"rate": -1}), ("net", {"rate": True}),
         ("net", {"rate": float("nan")}), ("net", {"mtu": 1500}), ("ssh_keys", KEY), ("ssh_keys", ["ssh-rsa AAAA"]),
         ("ssh_keys", [KEY + "\nssh-rsa AAAA"]), ("ssh_keys", ['command="sh" ' + KEY]), ("ssh_keys", ["x " * 9000]),
-        ("ssh_keys", [KEY.replace("ssh-ed25519 ", "ssh-rsa ")]),
+        ("ssh_keys", [KEY.replace("ssh-ed25519 ", "ssh-rsa ")]), ("ssh_keys", ["ssh-ed25519 AAAA\u2028BBBB"]),
     ],
 )  # fmt: skip
 def test_l77_values_of_another_form_are_refused_by_name(field: str, value: Any) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import binascii
 import dataclasses
 import ipaddress
 from typing import Any, ClassVar
@@ -81,7 +80,7 @@ def _ssh_key(text: str) -> None:
         raise ValidationError("must be a public key as `ssh-ed25519 AAAA... comment`")
     try:
         blob = base64.b64decode(words[1], validate=True)
-    except binascii.Error:
+    except ValueError:
         raise ValidationError("must have its key in base64") from None
     kind = words[0].encode()
     if len(blob) < 32 or blob[: 4 + len(kind)] != len(kind).to_bytes(4, "big") + kind:
