@@ -160,9 +160,9 @@ def make_gone(run: Run, p: GuestParameters) -> Upid | None:
         return _end_of_making(run, p)
     try:
         return _stop_or_destroy(run, p)
-    except PveAbsent:
-        return None
     except PveRefused as error:
+        if look(run, p) is Sight.ABSENT:
+            return None
         if error.code != "pve.running":
             raise
         raise PveLocked("The guest was started in between.") from error
