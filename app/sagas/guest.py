@@ -7,6 +7,7 @@ see, join or remove. So the administrator's identity looks where the tenant's ca
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import timedelta
 from enum import Enum, auto
 from typing import Any, Protocol
@@ -225,28 +226,40 @@ def start(run: Run, p: GuestParameters) -> Upid | None:
     return api.start()
 
 
-def settled_state(run: Run, p: GuestParameters) -> dict[str, Any]:
+def settled_state(run: Run, p: GuestParameters) -> None:
     """Read the guest back and write what it is now; frees the running allocation of one that does not run."""
+    seen = read_back(run, p)
+    with run.db.begin() as tx:
+        write_back(tx, p, seen)
+
+
+def read_back(run: Run, p: GuestParameters) -> dict[str, Any]:
+    """What PVE says of the guest, as JSON values; `runs_with` (cores, MiB of memory) of one that runs."""
     api = as_tenant(run, p)
     status = api.status()
     config = api.config()
     running = status.status == "running"
-    addresses = sorted(api.addresses()) if running else []
-    with run.db.begin() as tx:
-        row = guests.get(tx, p.guest)
-        if row is None:
-            return {}
-        row.state = _state(status.status, status.qmpstatus)
-        row.locked = bool(config.lock)
-        row.addresses = addresses
-        if row.kind == GuestKind.CT:
-            row.unprivileged = config.unprivileged
-        touch(row)
-        if running:
-            charge_running(tx, row, cores=status.cpus, memory=-(-status.maxmem // _MIB))
-        else:
-            quota.release(tx, p.tenant, p.guest, RUNNING_DIMENSIONS)
-    return {}
+    return {
+        "state": _state(status.status, status.qmpstatus),
+        "locked": bool(config.lock),
+        "addresses": sorted(api.addresses()) if running else [],
+        "unprivileged": config.unprivileged if p.kind == GuestKind.CT else None,
+        "runs_with": {"cores": status.cpus, "memory": -(-status.maxmem // _MIB)} if running else None,
+    }
+
+
+def write_back(tx: Tx, p: GuestParameters, seen: Mapping[str, Any]) -> None:
+    """Row and ledger of the running as the guest was seen; nothing where it is no longer ours."""
+    row = guests.get(tx, p.guest)
+    if row is None:
+        return
+    for name in ("state", "locked", "addresses", "unprivileged"):
+        setattr(row, name, seen[name])
+    touch(row)
+    if seen["runs_with"] is not None:
+        charge_running(tx, row, **seen["runs_with"])
+    else:
+        quota.release(tx, p.tenant, p.guest, RUNNING_DIMENSIONS)
 
 
 def charge_running(tx: Tx, row: Guest, *, cores: int, memory: int) -> None:

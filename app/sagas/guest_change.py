@@ -121,12 +121,17 @@ def keep_grown(run: Run, p: Parameters) -> dict[str, Any] | None:
 
 
 def settle(run: Run, p: Parameters) -> dict[str, Any]:
-    """What PVE has now is what was asked; then the row says so, and what has shrunk is given back."""
+    """What PVE has now is what was asked. The last word that PVE has in this: what follows cannot be refused."""
     api = guest.as_tenant(run, p)
     config = api.config()
     if differing(run.outputs["noted"]["wanted"], config):
         raise PveRefused("The guest is not as it was asked for.", code="guest.differs")
     pending = sorted({field_of(option) for option in api.pending()})
+    return {"pending": pending, "seen": guest.read_back(run, p)}
+
+
+def give_back(run: Run, p: Parameters) -> None:
+    """The row says what the guest is now, and what has shrunk is free for others: nothing is taken back from here."""
     asked = _change(p)
     after = {
         "name": asked.name or p.before["name"],
@@ -138,8 +143,7 @@ def settle(run: Run, p: Parameters) -> dict[str, Any]:
     sizes = {Dimension.CORES: after["cores"], Dimension.MEMORY: after["memory"], Dimension.DISK_GB: after["disk_gb"]}
     with run.db.begin() as tx:
         _write(tx, p, after, sizes)
-    guest.settled_state(run, p)
-    return {"pending": pending}
+        guest.write_back(tx, p, run.outputs["settled"]["seen"])
 
 
 def take_back(run: Run, p: Parameters) -> None:
@@ -203,6 +207,7 @@ def change_of(kind: GuestKind) -> Saga:
             Step("changed", change, undo=put_back),
             Step("grown", grow, undo=keep_grown),
             Step("settled", settle),
+            Step("given back", give_back),
         ),
         result=result,
     )
