@@ -8,7 +8,7 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-from bench import creation, fairness, lab, listing, passwords, quota
+from bench import creation, durability, fairness, lab, listing, passwords, quota
 from bench.results import write
 
 RESULTS = Path(__file__).parent / "results.json"
@@ -17,6 +17,7 @@ _ALL = {
     "creation": creation.run,
     "fairness": fairness.run,
     "quota": quota.run,
+    "durability": durability.run,
     "passwords": passwords.run,
     "lab": lab.run,
 }

@@ -19,11 +19,11 @@ from pathlib import Path
 from proxmoxer import ProxmoxAPI
 
 from bench.house import free_ports, wait_until
+from bench.processes import cpu_seconds, most_memory
 from bench.results import Result
 from tests.lab.process import LabProcess
 
 _GUESTS = 10_000
-_TICKS = os.sysconf("SC_CLK_TCK")
 
 
 def run() -> list[Result]:
@@ -36,7 +36,7 @@ def run() -> list[Result]:
     try:
         for name, path, times in (("/version", "version", 3000), ("/cluster/resources", "cluster/resources", 30)):
             results += _compared(lab, name, path, times)
-        results.append(Result("lab: memory at most, 10,000 guests", _most_memory(lab.process.pid), "MB"))
+        results.append(Result("lab: memory at most, 10,000 guests", most_memory(lab.process.pid), "MB"))
     finally:
         lab.stop()
     return results
@@ -44,9 +44,9 @@ def run() -> list[Result]:
 
 def _compared(lab: LabProcess, name: str, path: str, times: int) -> list[Result]:
     api = _client(lab.port, lab.password, lab.ca_file)
-    cpu = _cpu_seconds(lab.process.pid)
+    cpu = cpu_seconds(lab.process.pid)
     rate = _rate(api, path, times)
-    cpu = _cpu_seconds(lab.process.pid) - cpu
+    cpu = cpu_seconds(lab.process.pid) - cpu
     body = lab.login().call("GET", f"/{path}").content
     with _bare(body, lab.ca_file) as port:
         bare = _rate(_client(port, lab.password, lab.ca_file), path, times)
@@ -91,14 +91,3 @@ def _bare(body: bytes, certificate: Path) -> Iterator[int]:
 def _listens(port: int) -> bool:
     with socket.socket() as door:
         return door.connect_ex(("127.0.0.1", port)) == 0
-
-
-def _cpu_seconds(pid: int) -> float:
-    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    return (int(fields[11]) + int(fields[12])) / _TICKS
-
-
-def _most_memory(pid: int) -> float:
-    lines = Path(f"/proc/{pid}/status").read_text().splitlines()
-    peak = next(line for line in lines if line.startswith("VmHWM:"))
-    return round(int(peak.split()[1]) / 1024, 1)
