@@ -8,7 +8,7 @@ from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from app.db import audit, clusters, guests, operations, quota, templates, tenants
+from app.db import audit, clusters, guests, operations, quota, tenants
 from app.db.models import Guest, Tenant
 from app.db.session import Database, Tx
 from app.domain.access import Context, Privilege, TenantScope
@@ -19,11 +19,10 @@ from app.domain.guests import (
     GuestFilter,
     GuestKind,
     GuestState,
-    Network,
     Placement,
     VmSpec,
 )
-from app.domain.identifiers import BridgeName, MalformedIdentifier, NodeName, VmId, Volid
+from app.domain.identifiers import NodeName, VmId
 from app.domain.operations import Operation
 from app.domain.paging import Page, PageRequest
 from app.domain.quota import Amounts
@@ -35,20 +34,12 @@ from app.policy import quota as quota_rules
 from app.pve import GuestApi
 from app.sagas import ct_create, guest, guest_change, guest_delete, guest_power, vm_create
 from app.sagas.credentials import Credentials
+from app.services.guests import offers
+from app.services.guests.offers import Medium
 
 #: PVE clones onto a storage one after another, so a tenant has one clone at a time on each: whoever comes next waits
 #: for that one, not for all that the tenant wants. A node carries many guests' tasks at once.
 STORAGE_QUEUE, NODE_QUEUE = "storage", "node"
-
-
-@dataclass(frozen=True)
-class Medium:
-    """What a guest is made from: an archive or ISO (`volid`) or a template guest (`vmid`); `nodes` have it."""
-
-    name: str | None = None
-    volid: Volid | None = None
-    vmid: int | None = None
-    nodes: frozenset[str] | None = None
 
 
 @dataclass(frozen=True)
@@ -72,9 +63,9 @@ class Guests:
         """Raises QuotaExceeded, CapacityExceeded, Invalid for a template, storage or bridge outside the tenant's."""
         with self._db.read() as tx:
             tenant = self._tenant_for(tx, ctx, spec.placement)
-            medium = _archive(tx, tenant, spec.template)
-            net = _network(tenant, spec.net)
-            place = _place(tx, tenant, spec, "rootdir", medium)
+            medium = offers.archive(tx, tenant, spec.template)
+            net = offers.network(tenant, spec.net)
+            place = offers.place(tx, tenant, spec, "rootdir", medium)
         with self._db.begin() as tx:
             tenant = _locked(tx, tenant)
             row = self._reserve(tx, ctx, tenant, GuestKind.CT, spec, place, medium)
@@ -94,9 +85,9 @@ class Guests:
         """Raises as `create_container` does; `iso` and `template` exclude each other."""
         with self._db.read() as tx:
             tenant = self._tenant_for(tx, ctx, spec.placement)
-            medium = _vm_medium(tx, tenant, spec)
-            net = _network(tenant, spec.net)
-            place = _place(tx, tenant, spec, "images", medium)
+            medium = offers.vm_medium(tx, tenant, spec)
+            net = offers.network(tenant, spec.net)
+            place = offers.place(tx, tenant, spec, "images", medium)
         with self._db.begin() as tx:
             tenant = _locked(tx, tenant)
             row = self._reserve(tx, ctx, tenant, GuestKind.VM, spec, place, medium)
@@ -229,7 +220,7 @@ class Guests:
         with self._db.begin() as tx:
             row = self._free_guest(tx, ctx, kind, ref, Privilege.GUEST_ALLOCATE)
             if wanted.net is not None and wanted.net.bridge is not None:
-                _require_bridge(tenants.lock(tx, row.tenant_id), wanted.net.bridge)
+                offers.require_bridge(tenants.lock(tx, row.tenant_id), wanted.net.bridge)
             cores, memory = wanted.cores or row.cores, wanted.memory or row.memory
             size = quota_rules.of_guest(cores=cores, memory=memory, disk_gb=row.disk_gb + wanted.disk_increment_gb)
             held = quota.held(tx, row.tenant_id, row.id)
@@ -383,72 +374,6 @@ def _check_quota(tx: Tx, tenant: str, user: str, demand: Amounts) -> None:
     own = quota.limits(tx, tenant, user)
     if own:
         quota_rules.check(own, used=quota.used(tx, tenant, user), demand=demand, whose="user")
-
-
-def _archive(tx: Tx, tenant: Tenant, ref: str) -> Medium:
-    """A container's template: a published catalog entry, or an archive on a granted storage."""
-    entry = templates.published(tx, tenant.cluster_id, GuestKind.CT, ref)
-    if entry is not None and entry.volid is not None:
-        nodes = clusters.volume_nodes(tx, tenant.cluster_id, entry.volid, "vztmpl")
-        return Medium(name=entry.name, volid=Volid(entry.volid), nodes=frozenset(nodes))
-    return _volume(tx, tenant, "template", ref, "vztmpl")
-
-
-def _vm_medium(tx: Tx, tenant: Tenant, spec: VmSpec) -> Medium:
-    if spec.iso is not None:
-        return _volume(tx, tenant, "iso", spec.iso, "iso")
-    if spec.template is None:
-        return Medium()
-    entry = templates.published(tx, tenant.cluster_id, GuestKind.VM, spec.template)
-    seen = clusters.seen_guest(tx, tenant.cluster_id, entry.vmid) if entry is not None and entry.vmid else None
-    if entry is None or seen is None or seen.kind != GuestKind.VM:
-        raise Invalid({"template": ["is not a template that you may use"]})
-    if spec.disk_gb < entry.disk_gb:
-        raise Invalid({"disk_gb": [f"must be at least {entry.disk_gb}, the size of the template's disk"]})
-    return Medium(name=entry.name, vmid=entry.vmid, nodes=frozenset([seen.node]))
-
-
-def _volume(tx: Tx, tenant: Tenant, field: str, ref: str, content: str) -> Medium:
-    """A medium of a granted storage; what is not granted and what is not there look the same."""
-    try:
-        volid = Volid.parse(ref)
-    except MalformedIdentifier:
-        raise Invalid({field: ["is not a template that you may use"]}) from None
-    nodes = clusters.volume_nodes(tx, tenant.cluster_id, volid, content)
-    if volid.storage not in tenant.storages or not nodes:
-        raise Invalid({field: ["is not a template that you may use"]})
-    return Medium(name=volid, volid=volid, nodes=frozenset(nodes))
-
-
-def _network(tenant: Tenant, asked: Network) -> Network:
-    """On a granted bridge; the first of them where none is named."""
-    if asked.bridge is None:
-        if not tenant.bridges:
-            raise Invalid({"net": {"bridge": ["your tenant has no bridge"]}})
-        return dataclasses.replace(asked, bridge=BridgeName(tenant.bridges[0]))
-    _require_bridge(tenant, asked.bridge)
-    return asked
-
-
-def _require_bridge(tenant: Tenant, bridge: str) -> None:
-    if bridge not in tenant.bridges:
-        raise Invalid({"net": {"bridge": ["is not a bridge that you may use"]}})
-
-
-def _place(tx: Tx, tenant: Tenant, spec: ContainerSpec | VmSpec, content: str, medium: Medium) -> placement.Place:
-    wanted = placement.Wanted(
-        memory=spec.memory, disk_gb=spec.disk_gb, content=content, granted=frozenset(tenant.storages),
-        storage=spec.storage, nodes=medium.nodes,
-    )  # fmt: skip
-    nodes = [
-        placement.NodeFacts(n.name, n.online, n.cores, n.memory, n.memory_used)
-        for n in clusters.nodes(tx, tenant.cluster_id)
-    ]
-    storages = [
-        placement.StorageFacts(s.node, s.name, s.available, frozenset(s.content), s.total - s.used)
-        for s in clusters.storages(tx, tenant.cluster_id)
-    ]
-    return placement.choose(wanted, nodes, storages)
 
 
 def _only(nodes: frozenset[str] | None) -> str | None:

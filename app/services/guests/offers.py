@@ -1,0 +1,90 @@
+"""What a tenant may make a guest from and where it may stand: published templates, granted storages and bridges."""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass
+
+from app.db import clusters, templates
+from app.db.models import Tenant
+from app.db.session import Tx
+from app.domain.errors import Invalid
+from app.domain.guests import ContainerSpec, GuestKind, Network, VmSpec
+from app.domain.identifiers import BridgeName, MalformedIdentifier, Volid
+from app.policy import placement
+
+
+@dataclass(frozen=True)
+class Medium:
+    """What a guest is made from: an archive or ISO (`volid`) or a template guest (`vmid`); `nodes` have it."""
+
+    name: str | None = None
+    volid: Volid | None = None
+    vmid: int | None = None
+    nodes: frozenset[str] | None = None
+
+
+def archive(tx: Tx, tenant: Tenant, ref: str) -> Medium:
+    """A container's template: a published catalog entry, or an archive on a granted storage."""
+    entry = templates.published(tx, tenant.cluster_id, GuestKind.CT, ref)
+    if entry is not None and entry.volid is not None:
+        nodes = clusters.volume_nodes(tx, tenant.cluster_id, entry.volid, "vztmpl")
+        return Medium(name=entry.name, volid=Volid(entry.volid), nodes=frozenset(nodes))
+    return _volume(tx, tenant, "template", ref, "vztmpl")
+
+
+def vm_medium(tx: Tx, tenant: Tenant, spec: VmSpec) -> Medium:
+    if spec.iso is not None:
+        return _volume(tx, tenant, "iso", spec.iso, "iso")
+    if spec.template is None:
+        return Medium()
+    entry = templates.published(tx, tenant.cluster_id, GuestKind.VM, spec.template)
+    seen = clusters.seen_guest(tx, tenant.cluster_id, entry.vmid) if entry is not None and entry.vmid else None
+    if entry is None or seen is None or seen.kind != GuestKind.VM:
+        raise Invalid({"template": ["is not a template that you may use"]})
+    if spec.disk_gb < entry.disk_gb:
+        raise Invalid({"disk_gb": [f"must be at least {entry.disk_gb}, the size of the template's disk"]})
+    return Medium(name=entry.name, vmid=entry.vmid, nodes=frozenset([seen.node]))
+
+
+def _volume(tx: Tx, tenant: Tenant, field: str, ref: str, content: str) -> Medium:
+    """A medium of a granted storage; what is not granted and what is not there look the same."""
+    try:
+        volid = Volid.parse(ref)
+    except MalformedIdentifier:
+        raise Invalid({field: ["is not a template that you may use"]}) from None
+    nodes = clusters.volume_nodes(tx, tenant.cluster_id, volid, content)
+    if volid.storage not in tenant.storages or not nodes:
+        raise Invalid({field: ["is not a template that you may use"]})
+    return Medium(name=volid, volid=volid, nodes=frozenset(nodes))
+
+
+def network(tenant: Tenant, asked: Network) -> Network:
+    """On a granted bridge; the first of them where none is named."""
+    if asked.bridge is None:
+        if not tenant.bridges:
+            raise Invalid({"net": {"bridge": ["your tenant has no bridge"]}})
+        return dataclasses.replace(asked, bridge=BridgeName(tenant.bridges[0]))
+    require_bridge(tenant, asked.bridge)
+    return asked
+
+
+def require_bridge(tenant: Tenant, bridge: str) -> None:
+    if bridge not in tenant.bridges:
+        raise Invalid({"net": {"bridge": ["is not a bridge that you may use"]}})
+
+
+def place(tx: Tx, tenant: Tenant, spec: ContainerSpec | VmSpec, content: str, medium: Medium) -> placement.Place:
+    wanted = placement.Wanted(
+        memory=spec.memory, disk_gb=spec.disk_gb, content=content, granted=frozenset(tenant.storages),
+        storage=spec.storage, nodes=medium.nodes,
+    )  # fmt: skip
+    nodes = [
+        placement.NodeFacts(n.name, n.online, n.cores, n.memory, n.memory_used)
+        for n in clusters.nodes(tx, tenant.cluster_id)
+    ]
+    storages = [
+        placement.StorageFacts(s.node, s.name, s.available, frozenset(s.content), s.total - s.used)
+        for s in clusters.storages(tx, tenant.cluster_id)
+    ]
+    return placement.choose(wanted, nodes, storages)
