@@ -132,3 +132,13 @@ def without_boot_device(boot: str, device: str) -> str:
     if not boot.startswith("order="):
         return boot
     return written_order([name for name in boot_devices(boot) if name != device])
+
+
+def image_volumes(kind: str, config: Config) -> list[str]:
+    """The volumes of a configuration's disks, CDs left out."""
+    found = []
+    for key in disk_keys(kind, config):
+        volid = volume_of(kind, key, config[key])
+        if volid and not (kind == "qemu" and properties.is_cdrom(parse_disk(kind, str(config[key])))):
+            found.append(volid)
+    return found

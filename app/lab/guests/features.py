@@ -3,19 +3,9 @@
 from typing import Any
 
 from app.lab.call import Call, Refused, handler
-from app.lab.guests import drives, lookup, properties
+from app.lab.guests import drives, lookup
 from app.lab.state import Guest, World
 from app.lab.storage import access, names, volumes
-
-
-def _disks(guest: Guest, values: dict[str, str | int]) -> list[str]:
-    out = []
-    for key in drives.disk_keys(guest.kind, values):
-        disk = drives.parse_disk(guest.kind, str(values[key]))
-        volid = drives.volume_of(guest.kind, key, values[key])
-        if volid and not (guest.kind == "qemu" and properties.is_cdrom(disk)):
-            out.append(volid)
-    return out
 
 
 def _can_snapshot(world: World, volid: str) -> bool:
@@ -35,7 +25,7 @@ def can_link(world: World, guest: Guest, volid: str, *, snapshot: bool = False) 
 
 def has_snapshots(world: World, guest: Guest) -> bool:
     """Whether all disks of the guest take snapshots."""
-    return all(_can_snapshot(world, volid) for volid in _disks(guest, guest.config))
+    return all(_can_snapshot(world, volid) for volid in drives.image_volumes(guest.kind, guest.config))
 
 
 def _has(world: World, guest: Guest, feature: str, snapname: str | None) -> bool:
@@ -43,8 +33,11 @@ def _has(world: World, guest: Guest, feature: str, snapname: str | None) -> bool
     if feature == "copy":
         return True
     if feature == "clone":
-        return all(can_link(world, guest, volid, snapshot=snapname is not None) for volid in _disks(guest, values))
-    return all(_can_snapshot(world, volid) for volid in _disks(guest, values))
+        return all(
+            can_link(world, guest, volid, snapshot=snapname is not None)
+            for volid in drives.image_volumes(guest.kind, values)
+        )
+    return all(_can_snapshot(world, volid) for volid in drives.image_volumes(guest.kind, values))
 
 
 def _require_snapshot(call: Call, guest: Guest) -> str | None:
@@ -60,7 +53,10 @@ def vm_feature(call: Call) -> Any:
     if guest is None:
         raise Refused(500, lookup.missing_vm(call.node, call.params["vmid"]))
     has = _has(call.world, guest, call.params["feature"], _require_snapshot(call, guest))
-    shared = all(access.is_shared(access.read_volume(call.world, volid)[0]) for volid in _disks(guest, guest.config))
+    shared = all(
+        access.is_shared(access.read_volume(call.world, volid)[0])
+        for volid in drives.image_volumes(guest.kind, guest.config)
+    )
     return {"hasFeature": int(has), "nodes": list(call.world.nodes) if shared else [guest.node]}
 
 

@@ -4,7 +4,7 @@ from typing import Any
 
 from app.lab import clock, locks
 from app.lab.call import Call, Refused, TaskFailed, handler
-from app.lab.guests import config, drives, features, lookup, pending, power, properties
+from app.lab.guests import config, drives, features, lookup, pending, power
 from app.lab.state import Guest, Snapshot, World
 from app.lab.storage import volumes
 from app.lab.tasks import Task
@@ -61,17 +61,6 @@ async def take(world: World, task: Task, guest: Guest, name: str, description: s
     guest.config["parent"] = name
 
 
-def _disks(guest: Guest, values: Values) -> list[str]:
-    """The volumes of the disks of a configuration, CDs left out."""
-    found = []
-    for key in drives.disk_keys(guest.kind, values):
-        disk = drives.parse_disk(guest.kind, str(values[key]))
-        volid = drives.volume_of(guest.kind, key, values[key])
-        if volid and not (guest.kind == "qemu" and properties.is_cdrom(disk)):
-            found.append(volid)
-    return found
-
-
 def _sizes(world: World, guest: Guest) -> dict[str, int]:
     """The sizes of the guest's volumes now, for the way back."""
     found = (
@@ -99,7 +88,11 @@ async def roll_back(world: World, task: Task, guest: Guest, name: str) -> bool:
     restored = {key: value for key, value in _copied(snapshot.config).items() if key not in running}
     used = {volid for _key, volid in drives.volumes(guest.kind, restored)}
     kept = {key: value for key, value in kept.items() if value not in used}
-    left = [volid for volid in _disks(guest, guest.config) if volid not in _disks(guest, restored)]
+    left = [
+        volid
+        for volid in drives.image_volumes(guest.kind, guest.config)
+        if volid not in drives.image_volumes(guest.kind, restored)
+    ]
     guest.config = restored | kept | {"parent": name}
     for volid in left:
         if volid not in guest.config.values():
