@@ -113,19 +113,21 @@ def _unpublished(db: Database) -> Iterator[dict[str, str]]:
 
 @contextmanager
 def _storage(house: House) -> Iterator[str]:
-    """One more storage for guests of both kinds, which the inventory knows."""
+    """One more storage for guests of both kinds; the inventory knows of its coming and, at the end, of its going, or
+    the next tenant would be granted it."""
     name = "vault"
-    house.pve.post("/storage", storage=name, type="dir", path=f"/srv/{name}", content="rootdir,images")
     db = Database(house.settings.database_url)
 
     def is_seen() -> bool:
         with db.read() as tx:
             return tx.scalars(sa.select(Storage).where(Storage.name == name)).first() is not None
 
+    house.pve.post("/storage", storage=name, type="dir", path=f"/srv/{name}", content="rootdir,images")
     wait_for(is_seen)
-    db.close()
     yield name
     house.pve.delete(f"/storage/{name}")
+    wait_for(lambda: not is_seen())
+    db.close()
 
 
 def _with_key(house: House, maker: Caller, action: str) -> Caller:
