@@ -31,6 +31,9 @@ from app.domain.identifiers import Upid
 
 LONGEST_TEXT = 2000
 
+#: The reason phrase of a 500 that PVE did not word: its refusals always say why.
+_WORDLESS = ("", "internal server error")
+
 Error = TypeVar("Error", bound=AppError)
 
 
@@ -57,6 +60,12 @@ READINGS: tuple[Reading, ...] = (
         r"can't lock file .*got timeout|got lock request timeout"
         r"|can't ac?quire (cfs )?lock|trying to ac?quire cfs lock",
         PveLocked, "Proxmox VE could not get one of its locks in time.", remedy="Try again in a moment.",
+    ),
+    # PVE's own time-out, of a lock or of a command. With the words of a guest's work around it (a shutdown that took
+    # too long) it is that work's failure.
+    _reading(
+        r"(^|^unable to (create|restore) (VM|CT) \d+ - |^command '.*' failed: )got timeout$",
+        PveTimeout, "Proxmox VE did not get it done in time.", remedy="Look whether it has happened before repeating.",
     ),
     # Without quorum /etc/pve is read-only; a config change then looks like a problem of rights.
     _reading(
@@ -138,7 +147,7 @@ def from_answer(method: str, status: int, reason: str, body: Mapping[str, object
     """What an HTTP answer that is no success means; `body` is its JSON object, if it had one.
 
     595 and 596 (no body) come from a proxying node that cannot reach another one; what came back after the request
-    was sent (597 and up, 504) leaves open whether a write has happened.
+    was sent (597 and up, 504, a 500 without a word) leaves open whether a write has happened.
     """
     upstream = _upstream(reason, body)
     if status == 401:
@@ -154,6 +163,11 @@ def from_answer(method: str, status: int, reason: str, body: Mapping[str, object
         return _made(PveRefused, "Proxmox VE did not allow this to our identity.", upstream)
     if status not in (400, 500):
         return nonsense(f"{status} {upstream}")
+    if status == 500 and upstream.lower() in _WORDLESS:
+        return unreachable(
+            "Proxmox VE broke down over this call.", f"{status} {upstream}",
+            remedy="Look whether it has happened before repeating.",
+        )  # fmt: skip
     reading = _read(upstream)
     if reading is None:
         return _made(PveRefused, "Proxmox VE refused this.", upstream)

@@ -9,6 +9,7 @@ import pytest
 
 from app.api import errors
 from app.domain import errors as domain
+from app.pve.failures import READINGS
 
 CHECKOUT = Path(__file__).resolve().parents[2]
 DOCS = CHECKOUT / "docs"
@@ -27,7 +28,13 @@ def codes_in(*rooms: Path) -> set[str]:
 
 def codes_in_the_code() -> set[str]:
     """Of the house: the lab is a program of its own, and speaks PVE's words."""
-    return codes_in(*(room for room in (CHECKOUT / "app").iterdir() if room.name not in ("lab", "web")))
+    rooms = [room for room in (CHECKOUT / "app").iterdir() if room.name not in ("lab", "web")]
+    return codes_in(*rooms) | codes_of_readings()
+
+
+def codes_of_readings() -> set[str]:
+    """What the table of PVE's words makes of them, and hands on to callers."""
+    return {reading.code for reading in READINGS if reading.code is not None}
 
 
 def documented_codes() -> dict[str, str]:
@@ -56,7 +63,9 @@ def test_statuses_are_those_that_answer() -> None:
     }
     documented = documented_codes()
     assert {code: documented[code] for code in classes} == {code: str(status) for code, status in classes.items()}
-    of_operations = codes_in(*(CHECKOUT / "app" / room for room in ("sagas", "operations", "pve")))
+    of_operations = (
+        codes_in(*(CHECKOUT / "app" / room for room in ("sagas", "operations", "pve"))) | codes_of_readings()
+    )
     answered = {
         code: str(errors.complete({"code": code})["status"]) for code in of_operations - {"operation.not_stuck"}
     }

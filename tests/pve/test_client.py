@@ -71,7 +71,7 @@ def test_the_whole_message_is_heard_not_only_its_first_line(wire: requests_mock.
         {"status_code": 302, "headers": {"Location": "https://elsewhere.test/"}},
         {"status_code": 501, "reason": "Method 'GET /version' not implemented", "json": {"data": None}},
         {"json": {"data": "text where an object belongs"}},
-        {"status_code": 500, "json": ["errors must be an object"]},
+        {"status_code": 500, "reason": "what nobody knows", "json": ["errors must be an object"]},
     ],
 )
 def test_l70_nonsense_is_refused(wire: requests_mock.Mocker, pve: Pve, answer: dict[str, Any]) -> None:

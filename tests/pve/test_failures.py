@@ -16,6 +16,7 @@ from app.domain.errors import (
     PveLocked,
     PveRefused,
     PveTaskFailed,
+    PveTimeout,
     PveUnreachable,
 )
 from app.domain.identifiers import Upid
@@ -46,6 +47,8 @@ GOLDEN = Path(__file__).parents[3] / "shared" / "pve" / "golden"
          PveTaskFailed, "pve.exists"),
         ("interrupted by signal", PveTaskFailed, "pve.task_stopped"),
         ("VM quit/powerdown failed - got timeout", PveTaskFailed, "pve.task_failed"),
+        ("got timeout", PveTimeout, "pve.timeout"),
+        ("unable to create CT 200 - got timeout", PveTimeout, "pve.timeout"),
         ("job errors", PveTaskFailed, "pve.task_failed"),
         ("", PveTaskFailed, "pve.task_lost"),
     ],
@@ -89,6 +92,34 @@ def test_the_refusals_that_callers_tell_apart(text: str, code: str) -> None:
     assert type(error) is (PveChanged if code == "pve.config_changed" else PveRefused)
     assert error.code == code
     assert text not in error.detail
+
+
+@pytest.mark.parametrize("method", ["GET", "POST", "PUT", "DELETE"])
+@pytest.mark.parametrize(
+    ("reason", "body", "error"),
+    [
+        ("got timeout", {"data": None, "message": "got timeout\n"}, PveTimeout),
+        ("got timeout", None, PveTimeout),
+        ("command '/sbin/lvs --noheadings' failed: got timeout", None, PveTimeout),
+        ("can't lock file '/var/lock/qemu-server/lock-100.conf' - got timeout", None, PveLocked),
+        ("Internal Server Error", None, PveUnreachable),
+        ("Internal Server Error", {"data": None}, PveUnreachable),
+        ("", None, PveUnreachable),
+        ("Internal Server Error", {"data": None, "message": "no options specified\n"}, PveRefused),
+        ("Internal Server Error", {"data": None, "errors": {"memory": "too large"}}, PveRefused),
+        ("VM 100 waits for what got timeout", None, PveRefused),
+    ],
+)
+def test_trouble_of_pve_s_own_is_tried_again_and_a_refusal_is_not(
+    method: str, reason: str, body: dict[str, object] | None, error: type[AppError]
+) -> None:
+    met = from_answer(method, 500, reason, body)
+    assert type(met) is error
+    assert try_again(met) is met.members["try_again"] is issubclass(error, PveAway)
+
+
+def test_a_400_without_a_word_is_a_refusal() -> None:
+    assert type(from_answer("POST", 400, "", None)) is PveRefused
 
 
 def test_a_long_message_is_cut() -> None:
