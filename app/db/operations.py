@@ -43,6 +43,7 @@ def add(tx: Tx, operation: Operation, steps: Sequence[str], done: int) -> domain
             "state": StepState.DONE if position < done else StepState.PENDING,
             "watched": False,
             "judged": [],
+            "tries": 0,
         }
         for position, name in enumerate(steps)
     ]
@@ -135,25 +136,26 @@ def clusters_of(tx: Tx, wanted: Iterable[str], *, default: str) -> dict[str, str
     return {operation: parameters.get("cluster") or default for operation, parameters in rows}
 
 
-def watched(tx: Tx) -> Sequence[tuple[str, str, str]]:
-    """(operation, workflow, upid) of every task that somebody waits for."""
+def watched(tx: Tx) -> Mapping[str, str]:
+    """upid -> operation, of every task that somebody waits for."""
     rows = tx.execute(
-        sa.select(Operation.id, Operation.workflow, OperationStep.upid, OperationStep.undo_upid)
-        .join(OperationStep, OperationStep.operation_id == Operation.id)
-        .where(OperationStep.watched)
+        sa.select(OperationStep.operation_id, OperationStep.upid, OperationStep.undo_upid).where(OperationStep.watched)
     ).all()
-    return [
-        (operation, workflow, task) for operation, workflow, upid, undo in rows if (task := undo or upid) is not None
-    ]
+    return {task: operation for operation, upid, undo in rows if (task := undo or upid) is not None}
 
 
-def unwatch(tx: Tx, upids: Iterable[str]) -> None:
-    wanted = list(upids)
-    tx.execute(
-        sa.update(OperationStep)
-        .where(sa.or_(OperationStep.upid.in_(wanted), OperationStep.undo_upid.in_(wanted)), OperationStep.watched)
-        .values(watched=False)
+def note_ends(tx: Tx, ends: Mapping[str, Mapping[str, Any]]) -> None:
+    """upid -> how that task ended, for those that somebody still waits for."""
+    of_task = sa.or_(OperationStep.upid == sa.bindparam("task"), OperationStep.undo_upid == sa.bindparam("task"))
+    tx.connection().execute(
+        sa.update(OperationStep).where(OperationStep.watched, of_task).values(watched=False, ended=sa.bindparam("end")),
+        [{"task": upid, "end": dict(end)} for upid, end in ends.items()],
     )
+
+
+def woken(tx: Tx) -> Sequence[str]:
+    """The operations whose task has ended, which nobody has taken up yet."""
+    return tx.scalars(sa.select(OperationStep.operation_id).where(OperationStep.ended.is_not(None))).all()
 
 
 def finish(

@@ -7,11 +7,14 @@ before and after each step, so that after kill -9 whoever takes over goes on wit
 
 from __future__ import annotations
 
+import asyncio
 import uuid
 from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import Any, Protocol, TypedDict
+from enum import Enum, auto
+from typing import Any, Protocol, TypedDict, cast
 
 import structlog
 from dbos import DBOS, DBOSClient, EnqueueOptions
@@ -25,6 +28,7 @@ from app.domain.errors import AppError, Conflict, NotFound, PveAway, Unavailable
 from app.domain.identifiers import Upid
 from app.domain.operations import OperationState, StepState
 from app.operations.saga import Again, Function, Result, Run, Saga, stored
+from app.operations.sleepers import Sleepers
 
 WORKFLOW = "operation"
 #: Recovery takes only workflows of the running version: pinned, or an upgrade would leave the old ones behind.
@@ -32,11 +36,13 @@ APPLICATION_VERSION = "1"
 APPLICATION_NAME = "poolhouse"
 #: Undoing is more patient than doing: what is left behind is worse than what is late.
 UNDO_PATIENCE = timedelta(hours=24)
-#: Tasks of an undo that may fail, one after another, before somebody has to look: each try finds the world anew.
-_UNDO_TASKS = 3
+#: How often an undo is tried again after a refusal or a failed task, before somebody has to look: each try finds the
+#: world anew, and much that PVE refuses with a bare 500 passes.
+UNDO_TRIES = 3
 
 _SHORTEST_PAUSE, _LONGEST_PAUSE = 0.5, 30.0
-_LOOK_AGAIN = 60.0
+#: Calls to PVE that this worker may have under way at once.
+_ROUNDS = 48
 
 log = structlog.get_logger(__name__)
 
@@ -56,11 +62,12 @@ class Tasks(Protocol):
         """Of the given tasks (UPID -> operation) those that have ended, and how; not those of clusters away."""
 
 
-class Outcome(TypedDict, total=False):
-    """Where a round stopped: `kind` is ended, task (wait for `upid`) or away (try again later)."""
+class Outcome(Enum):
+    """Where a round stopped: with the operation's end, at a task to wait for, or at something to try again later."""
 
-    kind: str
-    upid: str
+    ENDED = auto()
+    TASK = auto()
+    AWAY = auto()
 
 
 @dataclass(frozen=True)
@@ -120,16 +127,16 @@ class Engine:
 class Execution:
     """The worker's side: carries operations out as `executor`; `leave` ends a process that has lost its lease.
 
-    One DBOS workflow per operation, in rounds: a round is one DBOS step, takes up the operation where our own tables
-    say that it stands, and goes from step to step until something has to be waited for. Killed within a round, it is
-    run again from there.
+    One DBOS workflow per operation, in rounds: a round takes up the operation where our own tables say that it stands,
+    and goes from step to step until something has to be waited for. Killed at any point, the workflow is begun anew by
+    whoever takes over, and its first round finds where it was.
     """
 
     def __init__(
         self,
         db: Database,
         sagas: Mapping[str, Saga],
-        tasks: Tasks,
+        sleepers: Sleepers,
         gateways: Any,
         executor: str,
         leave: Callable[[], None],
@@ -137,52 +144,47 @@ class Execution:
         self._db = db
         self._leave = leave
         self._sagas = sagas
-        self._tasks = tasks
+        self._sleepers = sleepers
         self._gateways = gateways
         self._executor = executor
-        DBOS.workflow(name=WORKFLOW)(self._workflow_function())
+        self._rounds = ThreadPoolExecutor(_ROUNDS, thread_name_prefix="round")
+        DBOS.workflow(name=WORKFLOW, max_recovery_attempts=None)(self._workflow_function())
 
     def _workflow_function(self) -> Callable[[str], Any]:
         async def operation(operation_id: str) -> None:
-            ends: dict[str, TaskEnd] = {}
+            loop = asyncio.get_running_loop()
             pause = _SHORTEST_PAUSE
-            while True:
-                outcome: Outcome = await DBOS.run_step_async({"name": "round"}, self._round, operation_id, ends)
-                ends = {}
-                if outcome["kind"] == "ended":
-                    return
-                if outcome["kind"] == "task":
-                    end = await DBOS.recv_async(outcome["upid"], timeout_seconds=_LOOK_AGAIN)
-                    ends = {outcome["upid"]: end} if end is not None else {}
+            while (outcome := await loop.run_in_executor(self._rounds, self._round, operation_id)) is not Outcome.ENDED:
+                if outcome is Outcome.TASK:
+                    await self._sleepers.sleep(operation_id)
                     pause = _SHORTEST_PAUSE
                 else:
-                    await DBOS.sleep_async(pause)
+                    await asyncio.sleep(pause)
                     pause = min(pause * 2, _LONGEST_PAUSE)
 
         return operation
 
-    def _round(self, operation: str, ends: Mapping[str, TaskEnd]) -> Outcome:
-        """From step to step until a task or a cluster has to be waited for, or the operation has ended.
-
-        `ends` is what was waited for. A round that is run again after a crash may find that step done already; so an
-        end counts only for the very task that it is of.
-        """
+    def _round(self, operation: str) -> Outcome:
+        """From step to step until a task or a cluster has to be waited for, or the operation has ended."""
         settled: _Settled | None = None
         while True:
             try:
                 attempt = self._next(operation, settled)
                 if attempt is None:
-                    return {"kind": "ended"}
+                    return Outcome.ENDED
                 with structlog.contextvars.bound_contextvars(
                     operation=operation, step=attempt.step.name, undo=attempt.undo
                 ):
-                    found = self._go_on(attempt, ends.get(attempt.upid or ""))
+                    found = self._go_on(attempt)
             except operations.Fenced:
                 log.critical("worker.fenced", operation=operation)
                 self._leave()
                 raise
             except Unavailable:
-                return {"kind": "away"}
+                return Outcome.AWAY
+            except Exception:  # the worker's edge: with a fault of ours nothing is lost, and it is tried again
+                log.exception("round.broken", operation=operation)
+                return Outcome.AWAY
             if not isinstance(found, _Settled):
                 return found
             settled = found
@@ -244,11 +246,10 @@ class Execution:
 
     # -- one step
 
-    def _go_on(self, attempt: _Attempt, end: TaskEnd | None) -> Outcome | _Settled:
+    def _go_on(self, attempt: _Attempt) -> Outcome | _Settled:
+        end = attempt.end
         if attempt.upid is not None and end is None:
-            end = self._tasks.ended({attempt.upid: attempt.run.operation}).get(attempt.upid)
-            if end is None:
-                return attempt.wait_for(Upid(attempt.upid), last=attempt.last)
+            return Outcome.TASK
         if end is not None and not end["ok"]:
             return attempt.task_failed(end)
         if end is not None and attempt.last:
@@ -284,7 +285,7 @@ class _Settled:
     problem: Mapping[str, Any] | None = None
 
     def write(self, row: Operation, step: OperationStep) -> None:
-        step.watched = False
+        step.watched, step.ended = False, None
         if self.problem is None:
             step.state = StepState.UNDONE if self.undo else StepState.DONE
             if not self.undo:
@@ -293,6 +294,7 @@ class _Settled:
                 row.error = {**(row.error or {}), **self.output}
         elif self.undo:
             row.error = {**(row.error or self.problem), "undo": dict(self.problem)}
+            step.undo_upid, step.tries = None, 0
             operations.finish(row, OperationState.STUCK)
         else:
             step.state = StepState.FAILED
@@ -321,6 +323,7 @@ class _Attempt:
         self.run = run
         self.parameters = parameters
         self.upid = step.undo_upid if undo else step.upid
+        self.end = cast("TaskEnd | None", step.ended)
         #: An undo is called again after each of its tasks, until it finds nothing.
         self.last = not undo and not (step.output or {}).get("again", False)
         self._deadline = row.deadline + (UNDO_PATIENCE if undo else timedelta())
@@ -328,35 +331,39 @@ class _Attempt:
     def done(self, output: Mapping[str, Any] | None) -> _Settled:
         return _Settled(self.step.position, self.undo, output=output)
 
-    def refused(self, problem: Mapping[str, Any], reason: str | None) -> _Settled:
+    def refused(self, problem: Mapping[str, Any], reason: str | None) -> Outcome | _Settled:
         log.warning("step.refused", code=problem["code"], reason=reason)
+        if self.undo and self.step.tries < UNDO_TRIES:
+            return self._try_again(tries=self.step.tries + 1)
         return _Settled(self.step.position, self.undo, problem=problem)
 
     def wait_for(self, upid: Upid, *, last: bool) -> Outcome:
         with self._db.begin() as tx:
             step = self._held(tx)
             self._note_upid(step, upid)
-            step.watched = True
+            step.watched, step.ended = True, None
             if not self.undo:
                 step.output = None if last else {"again": True}
-        return {"kind": "task", "upid": upid}
+        return Outcome.TASK
 
     def task_failed(self, end: TaskEnd) -> Outcome | _Settled:
-        problem = end["problem"] or _BROKEN
-        again = end["again"] or (self.undo and len(self.step.judged) < _UNDO_TASKS)
-        if not again or now() > self._deadline:
-            return self.refused(problem, None)
-        with self._db.begin() as tx:
-            step = self._held(tx)
-            step.judged = [*step.judged, *([self.upid] if self.upid else [])]
-            self._note_upid(step, None)
-        return {"kind": "away"}
+        if end["again"] and now() <= self._deadline:
+            return self._try_again(tries=self.step.tries)
+        return self.refused(end["problem"] or _BROKEN, None)
 
     def away(self, error: AppError) -> Outcome | _Settled:
         if now() > self._deadline:
             return self.refused(_problem(error), error.log)
         log.info("step.waits", code=error.code, upstream=error.log)
-        return {"kind": "away"}
+        return Outcome.AWAY
+
+    def _try_again(self, *, tries: int) -> Outcome:
+        with self._db.begin() as tx:
+            step = self._held(tx)
+            step.judged = [*step.judged, *([self.upid] if self.upid else [])]
+            self._note_upid(step, None)
+            step.ended, step.tries = None, tries
+        return Outcome.AWAY
 
     def _held(self, tx: Tx) -> OperationStep:
         operations.held(tx, self.run.operation, self._executor)

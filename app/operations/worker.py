@@ -27,6 +27,7 @@ from app.db.session import Database, now
 from app.domain.errors import AppError
 from app.operations.engine import APPLICATION_NAME, APPLICATION_VERSION, Execution, Tasks
 from app.operations.saga import Saga
+from app.operations.sleepers import Sleepers
 from app.operations.watcher import Watcher
 
 LEASE = timedelta(seconds=6)
@@ -76,11 +77,12 @@ class Worker:
         self._queues = queues
         self._chores = chores
         self._watcher = Watcher(db, tasks)
+        self._sleepers = Sleepers(db)
         self._ending = threading.Event()
         self._is_keeper = threading.Event()
         self._looked_after_at = 0.0
         DBOS(config=dbos_config(db, self.id))
-        self._execution = Execution(db, sagas, tasks, gateways, self.id, leave=_leave)
+        self._execution = Execution(db, sagas, self._sleepers, gateways, self.id, leave=_leave)
 
     def run(self) -> None:
         for number in (signal.SIGTERM, signal.SIGINT):
@@ -105,7 +107,7 @@ class Worker:
                 on_conflict="always_update",
             )
         self._thread("lease", _BEAT, self._beat)
-        self._thread("watcher", _WATCH, self._keeping(self._look))
+        self._thread("watcher", _WATCH, self._look)
         for chore in self._chores:
             self._thread(chore.name, chore.interval, self._keeping(chore.do))
 
@@ -156,7 +158,9 @@ class Worker:
             log.warning("worker.took_over", dead=new)
 
     def _look(self) -> None:
-        self._watcher.look()
+        if self._is_keeper.is_set():
+            self._watcher.look()
+        self._sleepers.wake()
 
     def _keeping(self, do: Callable[[], None]) -> Callable[[], None]:
         def if_keeper() -> None:
@@ -184,12 +188,11 @@ def dbos_config(db: Database, executor: str) -> DBOSConfig:
     return DBOSConfig(
         name=APPLICATION_NAME,
         system_database_url=db.engine.url.render_as_string(hide_password=False),
+        system_database_engine=db.engine_that_mostly_reads() if db.is_sqlite else None,
         executor_id=executor,
         application_version=APPLICATION_VERSION,
         log_level="WARNING",
-        notification_listener_polling_interval_sec=0.1,
         sys_db_pool_size=20,
-        max_executor_threads=48,
     )
 
 

@@ -34,6 +34,10 @@ class TaskRow:
     starttime: int
     endtime: int | None
 
+    @property
+    def end(self) -> TaskStatus:
+        return TaskStatus(self.status is None, self.status)
+
     def started_by(self, identity: TokenId) -> bool:
         return self.user == identity.user and self.tokenid == identity.name
 

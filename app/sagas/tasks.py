@@ -1,4 +1,4 @@
-"""PVE's tasks as the engine asks for them: one look per node, whatever the number of tasks."""
+"""PVE's tasks as the engine asks for them: a few looks per node, whatever the number of tasks."""
 
 from __future__ import annotations
 
@@ -13,11 +13,12 @@ from app.db.session import Database
 from app.domain.errors import AppError, PveAbsent, PveAway, PveError
 from app.domain.identifiers import NodeName, Upid
 from app.operations.engine import TaskEnd
-from app.pve import Pve
+from app.pve import Pve, TaskStatus
 from app.pve.failures import task_failure
 from app.sagas.credentials import Credentials
 
 _LOG_LINES = 20
+_LISTED = 2000
 
 log = structlog.get_logger(__name__)
 
@@ -49,12 +50,17 @@ class PveTasks:
         wanted = list(tasks)
         api = pve.node(node)
         still = {row.upid for row in api.tasks(source="active")} if len(wanted) > 1 else set()
-        return {upid: end for upid in wanted if upid not in still and (end := self._end(pve, upid)) is not None}
+        done = [upid for upid in wanted if upid not in still]
+        listed: Mapping[Upid, TaskStatus] = {}
+        if len(done) > 1:
+            since = min(upid.started_at for upid in done)
+            listed = {row.upid: row.end for row in api.tasks(since=since, limit=_LISTED) if row.end.ok}
+        return {upid: end for upid in done if (end := self._end(pve, upid, listed.get(upid))) is not None}
 
-    def _end(self, pve: Pve, upid: Upid) -> TaskEnd | None:
+    def _end(self, pve: Pve, upid: Upid, status: TaskStatus | None) -> TaskEnd | None:
         node = pve.node(upid.node)
         try:
-            status = node.task_status(upid)
+            status = status or node.task_status(upid)
             if status.running:
                 return None
             if status.ok:

@@ -12,6 +12,7 @@ import json
 import os
 import sys
 import threading
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,7 +25,7 @@ from app.config import Settings, configure_log
 from app.db.vault import Vault
 from app.domain.errors import PveRefused
 from app.operations import Again, Run, Saga, Step
-from app.operations.engine import TaskEnd, Tasks
+from app.operations.engine import UNDO_TRIES, TaskEnd, Tasks
 from app.operations.saga import Function, Result
 from app.operations.worker import Queue, Worker
 from app.pve import PveConnections
@@ -41,7 +42,7 @@ class Direction:
     """What is done to one operation.
 
     `what` is `catch` (stop at `point` and wait for the kill), `twice` (the step is called again at once, as after a
-    crash), `stick` (the undo is refused, once) or `watch` (nothing). `act` is do or undo, of the step `step`.
+    crash), `stick` (the undo is refused until it sticks) or `watch` (nothing). `act` is do or undo, of the step `step`.
     `point` is `before` the function is called, `sent` (PVE has answered to its first write, and nothing of it is
     saved here; where it writes nothing, its result is not saved) or `saved` (its UPID is, and PVE's task may run).
     The step `refused` is refused without being called, or, where `late`, after it was.
@@ -62,7 +63,7 @@ class Stage:
         self._plan = plan
         self._folder = folder
         self._held: dict[str, str] = {}
-        self._stuck: set[str] = set()
+        self._refused: Counter[str] = Counter()
         self._sending = threading.local()
         self._hook()
 
@@ -93,8 +94,8 @@ class Stage:
         if direction.what == "twice":
             function(run, parameters)
             return function(dataclasses.replace(run, again=True), parameters)
-        if direction.what == "stick" and run.operation not in self._stuck:
-            self._stuck.add(run.operation)
+        if direction.what == "stick" and self._refused[run.operation] <= UNDO_TRIES:
+            self._refused[run.operation] += 1
             raise PveRefused("Refused, as rehearsed.")
         if direction.what != "catch":
             return function(run, parameters)

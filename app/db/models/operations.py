@@ -12,6 +12,7 @@ from app.db.models.table import Created, Key, Table, Uuid
 from app.db.session import now
 from app.domain.operations import OPEN_STATES
 
+_ENDED = sa.text("ended IS NOT NULL")
 _OPEN = sa.text("guest_id IS NOT NULL AND state IN ({})".format(", ".join(f"'{state}'" for state in OPEN_STATES)))
 
 
@@ -52,9 +53,16 @@ class Operation(Table):
 
 
 class OperationStep(Table):
-    """`began_at` is written before the step's first PVE call and `upid` before anyone waits for the task."""
+    """`began_at` is written before the step's first PVE call and `upid` before anyone waits for the task.
+
+    `watched`: somebody waits for the task; `ended`: how it ended, until that has been taken up; `tries`: how often its
+    undo was tried again.
+    """
 
     __tablename__ = "operation_steps"
+    __table_args__ = (
+        sa.Index("ix_operation_steps_ended", "operation_id", sqlite_where=_ENDED, postgresql_where=_ENDED),
+    )
 
     operation_id: Mapped[Uuid] = mapped_column(sa.ForeignKey("operations.id", ondelete="CASCADE"), primary_key=True)
     position: Mapped[int] = mapped_column(primary_key=True)
@@ -63,9 +71,11 @@ class OperationStep(Table):
     began_at: Mapped[datetime | None]
     upid: Mapped[str | None]
     watched: Mapped[bool] = mapped_column(default=False, index=True)
+    ended: Mapped[dict[str, Any] | None] = mapped_column(sa.JSON(none_as_null=True))
     undo_began_at: Mapped[datetime | None]
     undo_upid: Mapped[str | None]
     judged: Mapped[list[str]]
+    tries: Mapped[int] = mapped_column(default=0)
     output: Mapped[dict[str, Any] | None] = mapped_column(sa.JSON(none_as_null=True))
 
 

@@ -179,9 +179,11 @@ def upgrade() -> None:
         sa.Column("began_at", sa.DateTime(timezone=True), nullable=True),
         sa.Column("upid", sa.String(), nullable=True),
         sa.Column("watched", sa.Boolean(), nullable=False),
+        sa.Column("ended", sa.JSON(none_as_null=True), nullable=True),
         sa.Column("undo_began_at", sa.DateTime(timezone=True), nullable=True),
         sa.Column("undo_upid", sa.String(), nullable=True),
         sa.Column("judged", sa.JSON(), nullable=False),
+        sa.Column("tries", sa.Integer(), nullable=False),
         sa.Column("output", sa.JSON(), nullable=True),
         sa.ForeignKeyConstraint(
             ["operation_id"], ["operations.id"], name=op.f("fk_operation_steps_operation_id"), ondelete="CASCADE"
@@ -189,6 +191,14 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("operation_id", "position", name=op.f("pk_operation_steps")),
     )
     op.create_index(op.f("ix_operation_steps_watched"), "operation_steps", ["watched"], unique=False)
+    op.create_index(
+        "ix_operation_steps_ended",
+        "operation_steps",
+        ["operation_id"],
+        unique=False,
+        sqlite_where=sa.text("ended IS NOT NULL"),
+        postgresql_where=sa.text("ended IS NOT NULL"),
+    )
     op.create_table(
         "sessions",
         sa.Column("id", sa.String(length=36), nullable=False),
@@ -362,6 +372,12 @@ def downgrade() -> None:
     op.drop_table("templates")
     op.drop_index(op.f("ix_sessions_user_id"), table_name="sessions")
     op.drop_table("sessions")
+    op.drop_index(
+        "ix_operation_steps_ended",
+        table_name="operation_steps",
+        sqlite_where=sa.text("ended IS NOT NULL"),
+        postgresql_where=sa.text("ended IS NOT NULL"),
+    )
     op.drop_index(op.f("ix_operation_steps_watched"), table_name="operation_steps")
     op.drop_table("operation_steps")
     op.drop_table("observed_volumes")
