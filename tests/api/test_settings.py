@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 import re
 import subprocess
@@ -41,6 +42,18 @@ def test_the_example_has_values_that_are_taken(tmp_path: Path) -> None:
     for name in ("POOLHOUSE_PVE_CA_FILE", "POOLHOUSE_PVE_FINGERPRINT"):
         del given[name]
     assert Settings.from_env(given | development(tmp_path)).pve_url == "https://pve.example.org:8006"
+
+
+def test_the_example_has_the_defaults() -> None:
+    """Of every setting that has one of its own."""
+    given = dict(re.findall(r"^# (POOLHOUSE_[A-Z_]+)=(\S+)", (CHECKOUT / ".env.example").read_text(), re.MULTILINE))
+    shown, defaults = {}, {}
+    for setting in dataclasses.fields(Settings):
+        if "parse" in setting.metadata and setting.default not in (None, ""):
+            defaults[setting.name] = setting.default
+            shown[setting.name] = setting.metadata["parse"](given[f"POOLHOUSE_{setting.name.upper()}"])
+    assert len(defaults) > 20
+    assert shown == defaults
 
 
 def test_l66_defaults_are_loopback_and_production() -> None:
