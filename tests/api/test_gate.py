@@ -191,6 +191,31 @@ def test_a_body_that_is_not_taken_is_not_ignored(admin: Caller) -> None:
     assert_problem(admin.post(f"/proxmox/cts/{ID}/start", [1]), 422, "validation.failed")
 
 
+@pytest.mark.parametrize(
+    ("path", "body", "twice"),
+    [
+        ("/users", b'{"username": "maria", "role": "user", "role": "admin"}', {"role"}),
+        ("/users", b'{"username": "maria", "role": "user", "r\\u006fle": "user"}', {"role"}),
+        ("/tenants", b'{"name": "a", "quota": {"guests": 1, "cores": 2, "guests": 100}}', {"guests"}),
+        (f"/proxmox/cts/{ID}/reboot", b'{"a": 1, "a": 2, "b": 3, "b": 4}', {"a", "b"}),
+    ],
+)
+def test_a_member_given_twice_is_refused_by_name(admin: Caller, path: str, body: bytes, twice: set[str]) -> None:
+    """With an Idempotency-Key, too, whose first look at the body is earlier."""
+    for more in ({}, {"Idempotency-Key": "k1"}):
+        headers = {"Authorization": f"Bearer {admin.token}", **more}
+        answer = admin.client.post(f"/api{path}", headers=headers, data=body, content_type="application/json")
+        problem = assert_problem(answer, 422, "validation.failed")
+        assert problem["errors"] == {name: ["is given more than once"] for name in twice}
+
+
+@pytest.mark.parametrize("body", [b"[" * 1000 + b"]" * 1000, b'{"username": ' + b"9" * 5000 + b"}", b"[" * 100_000])
+def test_l102_a_body_that_no_reader_likes_is_the_caller_s_fault(admin: Caller, body: bytes) -> None:
+    headers = {"Authorization": f"Bearer {admin.token}"}
+    answer = admin.client.post("/api/users", headers=headers, data=body, content_type="application/json")
+    assert answer.status_code in (400, 422), answer.get_data()
+
+
 # -- headers
 
 
