@@ -7,6 +7,7 @@ is in POOLHOUSE_STATE_DIR (./var).
 
 from __future__ import annotations
 
+import argparse
 import fcntl
 import json
 import os
@@ -106,6 +107,8 @@ class Readiness:
 
 
 def main() -> int:
+    about = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    about.parse_args()
     os.chdir(CHECKOUT)
     load_dotenv(".env")
     os.environ.setdefault("POOLHOUSE_MODE", "development")

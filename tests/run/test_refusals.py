@@ -51,6 +51,17 @@ def test_an_environment_that_is_not_complete(tmp_path: Path) -> None:
     assert "make run" in ended.stderr
 
 
+def test_help_starts_nothing(tmp_path: Path) -> None:
+    for arguments, code in ((["--help"], 0), (["-h"], 0), (["--port=1"], 2), (["worker"], 2)):
+        ended = subprocess.run(
+            [sys.executable, "run.py", *arguments], cwd=CHECKOUT, capture_output=True, text=True, timeout=60,
+            env=clean_environment({"POOLHOUSE_STATE_DIR": str(tmp_path / "var")}),
+        )  # fmt: skip
+        assert ended.returncode == code
+        assert "usage: run.py" in ended.stdout + ended.stderr
+        assert not (tmp_path / "var").exists()
+
+
 def _refusal(state: Path, **settings: str) -> str:
     ports = {name: str(free_port()) for name in ("POOLHOUSE_PORT", "POOLHOUSE_LAB_PORT", "POOLHOUSE_LAB_CONTROL_PORT")}
     ended = subprocess.run(
