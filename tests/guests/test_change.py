@@ -425,6 +425,10 @@ def test_a_change_behind_our_back_is_412_and_not_lost(house: House, tenant: dict
     member.done("PATCH", path, {"memory": 384}, If_Match="*")
     fresh = member.get(f"{path}/config").headers["ETag"]
     member.done("PUT", path, {"disk_increment_gb": 1}, If_Match=f'"nothing", W/{fresh}')
+    for etags in ('"x", {0}', '{0}, "x"', '"x" ,W/"y",{0}'):
+        fresh = member.get(f"{path}/config").headers["ETag"]
+        change = {"description": f"one of {len(etags)}"}
+        member.done("PATCH", path, change, If_Match=etags.format(fresh))
 
 
 @pytest.mark.parametrize(("kind", "body"), [("vms", {"memory": 256}), ("cts", {"memory": 256, "disk_increment_gb": 1})])
