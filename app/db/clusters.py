@@ -73,8 +73,10 @@ def seen_in_pool(tx: Tx, cluster: str, poolid: str) -> set[int]:
     return set(tx.scalars(sa.select(InventoryGuest.vmid).where(in_pool)))
 
 
-def seen_vmids(tx: Tx, cluster: str) -> set[int]:
-    return set(tx.scalars(sa.select(InventoryGuest.vmid).where(InventoryGuest.cluster_id == cluster)))
+def seen_guests(tx: Tx, cluster: str) -> Sequence[sa.Row[int, str, str]]:
+    """vmid, kind and node of all that the last reading showed."""
+    columns = (InventoryGuest.vmid, InventoryGuest.kind, InventoryGuest.node)
+    return tx.execute(sa.select(*columns).where(InventoryGuest.cluster_id == cluster)).all()
 
 
 def replace_media(tx: Tx, cluster: str, node: str, storage: str, seen: Iterable[Mapping[str, Any]]) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
@@ -16,7 +16,7 @@ from app.db.models.guests import moment_text
 from app.db.session import Tx, now
 from app.domain.access import TenantScope
 from app.domain.errors import CapacityExceeded, Conflict, Invalid, NotFound
-from app.domain.guests import GuestKind
+from app.domain.guests import GuestKind, GuestState
 from app.domain.identifiers import MalformedIdentifier, VmId
 from app.domain.paging import Page, PageRequest
 
@@ -28,6 +28,9 @@ COLUMNS: dict[str, Any] = {
     "cores": Guest.cores,
     "memory": Guest.memory,
 }
+
+#: Of these PVE may have nothing, as we know ourselves.
+UNSETTLED = frozenset({GuestState.CREATING, GuestState.DELETING, GuestState.FAILED, GuestState.MISSING})
 
 
 def find(tx: Tx, scope: TenantScope, kind: GuestKind, ref: str) -> Guest:
@@ -57,6 +60,12 @@ def of_tenant(tx: Tx, tenant: str) -> Sequence[Guest]:
 
 def of_cluster(tx: Tx, cluster: str) -> Sequence[Guest]:
     return tx.scalars(sa.select(Guest).where(Guest.cluster_id == cluster)).all()
+
+
+def settled_before(tx: Tx, cluster: str, moment: datetime) -> Sequence[sa.Row[int, str, str]]:
+    """vmid, kind and node of those that PVE must have had since then."""
+    settled = sa.and_(Guest.cluster_id == cluster, Guest.state.not_in(UNSETTLED), Guest.changed_at < moment)
+    return tx.execute(sa.select(Guest.vmid, Guest.kind, Guest.node).where(settled)).all()
 
 
 def remove(tx: Tx, guest: str, *, rest: timedelta) -> None:

@@ -16,6 +16,8 @@ from app.pve.answers import Row, rows, upid
 from app.pve.speaking import Path, Scalar, Speaker
 
 MARK = re.compile(r"^poolhouse-guest: \S+", re.MULTILINE)
+#: PVE 9.1: `Configuration file 'nodes/n1/lxc/101.conf' does not exist`. An unknown node's name reads otherwise.
+_NO_CONFIG = re.compile(r"[Cc]onfiguration file .* does not exist")
 _DISK = re.compile(r"rootfs|mp\d+|(scsi|virtio|sata|ide)\d+", re.ASCII)
 _SIZE = re.compile(r"(?:^|,)size=(\d+(?:\.\d+)?)([KMGT]?)", re.ASCII)
 _GIB = {"": 1 / 2**30, "K": 1 / 2**20, "M": 1 / 2**10, "G": 1, "T": 2**10}
@@ -151,6 +153,17 @@ class GuestApi(ABC):
     def config(self) -> GuestConfig:
         row = Row(self._client.get((*self._path, "config")))
         return GuestConfig({key: str(value) for key, value in row.values.items() if value is not None})
+
+    def is_absent(self) -> bool:
+        """Whether PVE itself says that it has no config of this guest on this node; no other refusal counts as that.
+
+        Raises PveRefused to an identity that may not see it, there or not.
+        """
+        try:
+            self.config()
+        except PveAbsent as error:
+            return _NO_CONFIG.search(error.upstream) is not None
+        return False
 
     def status(self) -> GuestStatus:
         row = Row(self._client.get((*self._path, "status", "current")))

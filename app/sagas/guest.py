@@ -228,14 +228,13 @@ def start(run: Run, p: GuestParameters) -> Upid | None:
 
 def settled_state(run: Run, p: GuestParameters) -> None:
     """Read the guest back and write what it is now; frees the running allocation of one that does not run."""
-    seen = read_back(run, p)
+    seen = read_back(p, as_tenant(run, p))
     with run.db.begin() as tx:
         write_back(tx, p, seen)
 
 
-def read_back(run: Run, p: GuestParameters) -> dict[str, Any]:
+def read_back(p: GuestParameters, api: GuestApi) -> dict[str, Any]:
     """What PVE says of the guest, as JSON values; `runs_with` (cores, MiB of memory) of one that runs."""
-    api = as_tenant(run, p)
     status = api.status()
     config = api.config()
     running = status.status == "running"
@@ -274,9 +273,14 @@ def charge_running(tx: Tx, row: Guest, *, cores: int, memory: int) -> None:
 
 def settle_back(run: Run, p: GuestParameters) -> None:
     """The undo of what cannot be taken back: what the guest is now is read and written down, and one that is gone
-    runs no more."""
+    runs no more.
+
+    Read by the administrator's identity: the tenant's may see nothing of a guest that has left its pool meanwhile.
+    """
     if look(run, p) is Sight.OURS:
-        settled_state(run, p)
+        seen = read_back(p, as_admin(run, p))
+        with run.db.begin() as tx:
+            write_back(tx, p, seen)
         return
     set_state(run, p, GuestState.UNKNOWN)
     release_running(run, p)

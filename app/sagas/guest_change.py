@@ -127,7 +127,7 @@ def settle(run: Run, p: Parameters) -> dict[str, Any]:
     if differing(run.outputs["noted"]["wanted"], config):
         raise PveRefused("The guest is not as it was asked for.", code="guest.differs")
     pending = sorted({field_of(option) for option in api.pending()})
-    return {"pending": pending, "seen": guest.read_back(run, p)}
+    return {"pending": pending, "seen": guest.read_back(p, api)}
 
 
 def give_back(run: Run, p: Parameters) -> None:

@@ -9,14 +9,10 @@ from app.db.models import Tenant
 from app.db.session import Database
 from app.domain.access import Context, Privilege
 from app.domain.errors import PveDenied
-from app.domain.guests import GuestState
 from app.domain.tenants import TenantAccess
 from app.policy import acl, rules
 from app.sagas.credentials import Credentials
 from app.sagas.tenant_create import CATALOG_ROLE, GUEST_ROLE, ROLES, rights
-
-#: Of these PVE may have nothing yet, or nothing any more.
-_UNSETTLED = frozenset({GuestState.CREATING, GuestState.DELETING, GuestState.FAILED, GuestState.MISSING})
 
 
 class Access:
@@ -37,7 +33,7 @@ class Access:
             catalog = clusters.seen_in_pool(tx, tenant.cluster_id, self._catalog)
         walls = rights(tenant.poolid, tenant.storages, tenant.bridges, self._catalog)
         expected = {path: ROLES[role] for path, role in walls}
-        expected |= {_of_guest(row.vmid): ROLES[GUEST_ROLE] for row in own if row.state not in _UNSETTLED}
+        expected |= {_of_guest(row.vmid): ROLES[GUEST_ROLE] for row in own if row.state not in guests.UNSETTLED}
         tolerated = {_of_guest(vmid): ROLES[CATALOG_ROLE] for vmid in catalog}
         tolerated |= {_of_guest(row.vmid): ROLES[GUEST_ROLE] for row in own}
         actual = self._permissions(tenant)

@@ -1,13 +1,16 @@
 """The inventory: one reading of each cluster per interval, for everybody who lists.
 
-Only PVE's own answer counts: a cluster that is away leaves everything as it was, with its age; a guest is `missing`
-when two readings in a row did without it; a reading that began before a change of ours does not undo that change.
+Only PVE's own answer counts: a cluster that is away, or whose listing shows nothing of what was known, leaves all as it
+was, with its age; a guest is `missing` when two readings in a row did without it and PVE says of its very config that
+it is absent; a reading that began before a change of ours does not undo that change.
 """
 
 from __future__ import annotations
 
+import time
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
@@ -16,17 +19,31 @@ import structlog
 from app.db import clusters, guests, operations, quota, strays, tenants
 from app.db.models import Cluster, Guest, InventoryGuest, Node, Storage
 from app.db.session import Database, Tx, now
-from app.domain.errors import PveError
-from app.domain.guests import GuestState
-from app.domain.identifiers import NodeName, StorageId
+from app.domain.errors import PveError, PveRefused
+from app.domain.guests import GuestKind, GuestState
+from app.domain.identifiers import NodeName, StorageId, VmId
 from app.pve import Pve, ResourceGuest, Resources
 from app.sagas import guest
 from app.sagas.credentials import Credentials
 
 MEDIA = ("iso", "vztmpl")
 
-#: None: two readings in a row did without it.
-Sighting = ResourceGuest | None
+#: How many guests PVE is asked for, one by one, in a round.
+_LOOKS = 20
+_RIGHTS = "Look at the rights of the cluster's API token: it must see all nodes and guests."
+
+
+@dataclass(frozen=True)
+class Gone:
+    """A guest of ours that two readings in a row did without, and where it was."""
+
+    guest: str
+    kind: str
+    node: str
+    vmid: int
+
+
+Sighting = ResourceGuest | Gone
 
 log = structlog.get_logger(__name__)
 
@@ -36,13 +53,16 @@ class Inventory:
         self._db = db
         self._credentials = credentials
         self._uptimes: dict[str, Mapping[int, int]] = {}
+        self._asked: dict[str, float] = {}
 
     def refresh(self) -> None:
         """Read every cluster once: nodes, storages, guests."""
         for cluster in self._clusters():
             began = now()
             try:
-                resources = self._credentials.as_admin(cluster.id).cluster.resources()
+                pve = self._credentials.as_admin(cluster.id)
+                resources = pve.cluster.resources()
+                self._believe(cluster, pve, resources, began)
             except PveError as error:
                 self._note_unreachable(cluster, error)
                 continue
@@ -51,6 +71,7 @@ class Inventory:
                 changed = _write_guests(tx, cluster, resources.guests)
                 if restarted := self._restarted(cluster.id, resources.guests):
                     strays.look_again(tx, cluster.id, restarted)
+            self._confirm(pve, changed)
             for tenant, seen in changed.items():
                 with self._db.begin() as tx:
                     _follow(tx, tenant, seen, began)
@@ -73,6 +94,41 @@ class Inventory:
                     continue
                 with self._db.begin() as tx:
                     clusters.replace_media(tx, cluster.id, node, storage, seen)
+
+    def _believe(self, cluster: Cluster, pve: Pve, resources: Resources, began: datetime) -> None:
+        """Raises PveRefused for a listing that tells more of our rights than of the cluster.
+
+        PVE answers an identity without rights with an empty list, and 200. One that shows none of what was known is
+        believed only where PVE says of their configs that they are absent.
+        """
+        if not resources.nodes:
+            raise PveRefused("The cluster's listing has no node.", code="pve.unreadable", remedy=_RIGHTS)
+        shown = {guest.vmid for guest in resources.guests}
+        with self._db.read() as tx:
+            before = clusters.seen_guests(tx, cluster.id)
+            ours = guests.settled_before(tx, cluster.id, began)
+        for known in (before, ours):
+            if not known or any(row.vmid in shown for row in known):
+                continue
+            if not all(_is_absent(pve, row.kind, row.node, row.vmid) for row in known[:_LOOKS]):
+                raise PveRefused("The listing shows no known guest.", code="pve.unreadable", remedy=_RIGHTS)
+
+    def _confirm(self, pve: Pve, changed: Mapping[str, dict[str, Sighting]]) -> None:
+        """Of the guests that two readings did without, those stay that PVE says to have no config of: at most `_LOOKS`
+        are asked for a round, who was not asked for longest first."""
+        gone = [
+            (tenant, there) for tenant, seen in changed.items() for there in seen.values() if isinstance(there, Gone)
+        ]
+        asked = sorted(gone, key=lambda one: self._asked.get(one[1].guest, 0.0))
+        for place, (tenant, one) in enumerate(asked):
+            absent = False
+            if place < _LOOKS:
+                self._asked[one.guest] = time.monotonic()
+                absent = _is_absent(pve, one.kind, one.node, one.vmid)
+            if absent:
+                self._asked.pop(one.guest, None)
+            else:
+                del changed[tenant][one.guest]
 
     def _restarted(self, cluster: str, seen: Iterable[ResourceGuest]) -> list[int]:
         """Those that were stopped and started between two readings, which both show them running."""
@@ -114,18 +170,20 @@ def _write_places(tx: Tx, cluster: Cluster, resources: Resources) -> None:
     )  # fmt: skip
 
 
-def _write_guests(tx: Tx, cluster: Cluster, seen: Iterable[ResourceGuest]) -> Mapping[str, Mapping[str, Sighting]]:
+def _write_guests(tx: Tx, cluster: Cluster, seen: Iterable[ResourceGuest]) -> Mapping[str, dict[str, Sighting]]:
     """Tenant -> its guests that are not as we know them, and how they are."""
     now_there = {int(guest.vmid): guest for guest in seen}
-    before = clusters.seen_vmids(tx, cluster.id)
+    before = {row.vmid: row.kind for row in clusters.seen_guests(tx, cluster.id)}
     rows = [_seen(guest) for guest in now_there.values()]
     clusters.replace(tx, cluster.id, InventoryGuest, ("vmid",), rows, on_change={"looked_at": None})
     changed: dict[str, dict[str, Sighting]] = defaultdict(dict)
     for row in guests.of_cluster(tx, cluster.id):
         there = now_there.get(row.vmid)
-        gone = there is None and row.vmid not in before and row.state != GuestState.MISSING
-        if gone or (there is not None and _differs(row, _facts(row, there))):
-            changed[row.tenant_id][row.id] = there
+        if there is not None and there.kind == row.kind:
+            if _differs(row, _facts(row, there)):
+                changed[row.tenant_id][row.id] = there
+        elif before.get(row.vmid) != row.kind and row.state not in guests.UNSETTLED:
+            changed[row.tenant_id][row.id] = Gone(row.id, row.kind, row.node, row.vmid)
     return changed
 
 
@@ -140,11 +198,17 @@ def _follow(tx: Tx, tenant: str, seen: Mapping[str, Sighting], began: datetime) 
         if row.id not in seen or row.id in busy or row.changed_at > began:
             continue
         there = seen[row.id]
-        if there is None:
-            log.warning("guest.missing", guest=row.id, vmid=row.vmid)
-            row.state, row.changed_at = GuestState.MISSING, now()
+        if isinstance(there, Gone):
+            _write_missing(tx, row)
         else:
             _write_facts(tx, row, there)
+
+
+def _write_missing(tx: Tx, row: Guest) -> None:
+    """It stays charged, as it may be put back, until somebody deletes or forgets it; but it does not run."""
+    log.warning("guest.missing", guest=row.id, vmid=row.vmid)
+    row.state, row.addresses, row.changed_at = GuestState.MISSING, [], now()
+    quota.release(tx, row.tenant_id, row.id, guest.RUNNING_DIMENSIONS)
 
 
 def _write_facts(tx: Tx, row: Guest, there: ResourceGuest) -> None:
@@ -183,6 +247,15 @@ def _seen(guest: ResourceGuest) -> Mapping[str, Any]:
             "disk": guest.disk,
         },
     }  # fmt: skip
+
+
+def _is_absent(pve: Pve, kind: str, node: str, vmid: int) -> bool:
+    on = pve.node(NodeName(node))
+    try:
+        return (on.lxc(VmId(vmid)) if kind == GuestKind.CT else on.qemu(VmId(vmid))).is_absent()
+    except PveError as error:
+        log.info("inventory.guest_unseen", node=node, vmid=vmid, code=error.code)
+        return False
 
 
 def _has_media(storage: Storage) -> bool:
