@@ -25,11 +25,13 @@ from app.services import Services
 from app.services.access import Access
 from app.services.api_keys import ApiKeys
 from app.services.auth import Auth
+from app.services.clusters import Clusters
 from app.services.guests import NODE_QUEUE, STORAGE_QUEUE, GuestRules, Guests
 from app.services.health import Health
 from app.services.idempotency import IdempotencyKeys
 from app.services.inventory import Inventory
 from app.services.members import Members
+from app.services.nodes import Nodes
 from app.services.operations import Operations
 from app.services.quotas import Quotas
 from app.services.strays import Strays
@@ -75,6 +77,8 @@ def build(settings: Settings) -> House:
         members=Members(db),
         quotas=Quotas(db),
         access=Access(db, credentials, catalog=settings.catalog_pool),
+        clusters=Clusters(db, credentials),
+        nodes=Nodes(db, credentials),
         guests=Guests(db, engine, credentials, rules),
         operations=Operations(db, engine, REGISTRY),
         templates=Templates(db),

@@ -172,6 +172,7 @@ def _is_name(text: str) -> bool:
 _PATH_FORMS: dict[str, Callable[[str], bool]] = {
     "guest": _is_guest,
     "key": is_uuid,
+    "node": _is_name,
     "operation": is_uuid,
     "template": is_uuid,
     "tenant": _is_name,

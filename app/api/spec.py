@@ -24,6 +24,7 @@ _TAGS = {
     "api-keys": "Keys for programs, each for one tenant and some actions",
     "users": "Users of the house (administrators)",
     "tenants": "Tenants with members, limits and use",
+    "clusters": "Clusters of Proxmox VE and their nodes",
     "vms": "Virtual machines on Proxmox VE",
     "cts": "Containers on Proxmox VE, always unprivileged",
     "templates": "The catalog of what may be deployed",

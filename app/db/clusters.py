@@ -8,11 +8,17 @@ from typing import Any, TypeVar
 
 import sqlalchemy as sa
 
-from app.db.models import Cluster, InventoryGuest, Node, Storage, Table, Volume
+from app.db import paging
+from app.db.models import Cluster, InventoryGuest, Node, Storage, Table, Tenant, Volume
 from app.db.session import Tx
-from app.domain.errors import Invalid, Unavailable
+from app.domain import clusters as domain
+from app.domain.access import TenantScope
+from app.domain.errors import Invalid, NotFound, Unavailable
+from app.domain.paging import Page, PageRequest
 
 Row = TypeVar("Row", bound=Table)
+
+_MIB = 1 << 20
 
 
 def default(tx: Tx) -> Cluster:
@@ -35,6 +41,60 @@ def named(tx: Tx, name: str | None) -> Cluster:
 
 def every(tx: Tx) -> Sequence[Cluster]:
     return tx.scalars(sa.select(Cluster).order_by(Cluster.name)).all()
+
+
+def find(tx: Tx, scope: TenantScope, name: str | None) -> Cluster:
+    """By id or name, of the clusters that hold these tenants; the default one, or the first of them, without a name.
+
+    Raises Invalid for a name that is none of theirs, NotFound for who has no tenant.
+    """
+    if scope.tenants is None:
+        return named(tx, name)
+    own = sa.select(Cluster).where(_holds(scope)).order_by(Cluster.is_default.desc(), Cluster.created_at)
+    if name is not None:
+        own = own.where(sa.or_(Cluster.name == name, Cluster.id == name))
+    row = tx.scalars(own).first()
+    if row is None and name is not None:
+        raise Invalid({"cluster": ["is not a cluster of this house"]})
+    if row is None:
+        raise NotFound
+    return row
+
+
+def _holds(scope: TenantScope) -> sa.ColumnElement[bool]:
+    """Of a cluster: that one of these tenants is in it."""
+    if scope.tenants is None:
+        return sa.true()
+    return Cluster.id.in_(sa.select(Tenant.cluster_id).where(Tenant.id.in_(scope.tenants)))
+
+
+def page_of_nodes(
+    tx: Tx, scope: TenantScope, cluster: str | None, request: PageRequest, *, with_sizes: bool
+) -> Page[domain.Node]:
+    """The nodes of the clusters that hold these tenants, or of one of them."""
+    statement = sa.select(Node, Cluster.name, Cluster.observed_at).join(Cluster).where(_holds(scope))
+    if cluster is not None:
+        statement = statement.where(Cluster.id == cluster)
+    found = paging.page(
+        tx, statement, columns={"name": Node.name}, key=Node.cluster_id, default_sort="name", request=request
+    )
+    return Page([_node(*row, with_sizes=with_sizes) for row in found.data], found.count, found.next)
+
+
+def find_node(tx: Tx, cluster: str, name: str) -> Node:
+    """Raises NotFound."""
+    row = tx.get(Node, {"cluster_id": cluster, "name": name})
+    if row is None:
+        raise NotFound
+    return row
+
+
+def _node(row: Node, cluster: str, observed: datetime | None, *, with_sizes: bool) -> domain.Node:
+    shown = row if with_sizes else None
+    return domain.Node(
+        name=row.name, cluster=cluster, online=row.online, cores=shown and shown.cores,
+        memory=shown and shown.memory // _MIB, memory_used=shown and shown.memory_used // _MIB, observed_at=observed,
+    )  # fmt: skip
 
 
 def get(tx: Tx, cluster: str) -> Cluster:

@@ -142,6 +142,22 @@ def _first_free(tx: Tx, cluster: str, span: range) -> VmId:
     return VmId(found)
 
 
+# -- counts
+
+
+def states(tx: Tx, scope: TenantScope, cluster: str) -> dict[str, int]:
+    """State -> how many guests of these tenants have it in a cluster."""
+    inside = sa.true() if scope.tenants is None else Guest.tenant_id.in_(scope.tenants)
+    statement = sa.select(Guest.state, sa.func.count()).where(inside, Guest.cluster_id == cluster)
+    rows = tx.execute(statement.group_by(Guest.state).order_by(Guest.state))
+    return {row[0]: row[1] for row in rows}
+
+
+def vmids(tx: Tx, cluster: str) -> set[int]:
+    """The numbers of all guests of ours in a cluster."""
+    return set(tx.scalars(sa.select(Guest.vmid).where(Guest.cluster_id == cluster)))
+
+
 # -- lists
 
 

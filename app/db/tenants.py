@@ -41,6 +41,15 @@ def get(tx: Tx, tenant: str) -> Tenant | None:
     return tx.get(Tenant, tenant)
 
 
+def first_in(tx: Tx, scope: TenantScope, cluster: str) -> Tenant:
+    """The first by name of these tenants that are in the cluster. Raises NotFound where none is."""
+    inside = sa.true() if scope.tenants is None else Tenant.id.in_(scope.tenants)
+    row = tx.scalars(sa.select(Tenant).where(inside, Tenant.cluster_id == cluster).order_by(Tenant.canonical)).first()
+    if row is None:
+        raise NotFound
+    return row
+
+
 def page(tx: Tx, scope: TenantScope, request: PageRequest) -> Page[domain.Tenant]:
     statement = sa.select(Tenant)
     if scope.tenants is not None:

@@ -40,6 +40,11 @@ def visible(ctx: Context) -> TenantScope:
     return TenantScope(frozenset(ctx.memberships))
 
 
+def sees_clusters(ctx: Context) -> bool:
+    """Whether a cluster as a whole is this caller's to look at, with what no tenant has."""
+    return Privilege.CLUSTER_AUDIT in EVERYWHERE[ctx.caller.role] and in_scope(ctx, Privilege.CLUSTER_AUDIT)
+
+
 def in_tenant(role: TenantRole, *, suspended: bool) -> frozenset[Privilege]:
     """What a member may do in a tenant."""
     return IN_TENANT[role] & _SUSPENDED if suspended else IN_TENANT[role]

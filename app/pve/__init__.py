@@ -10,6 +10,7 @@ from app.pve.client import Pve
 from app.pve.cluster import (
     ClusterApi,
     ClusterStatus,
+    NodeLoad,
     PveVersion,
     ResourceGuest,
     ResourceNode,
@@ -20,7 +21,7 @@ from app.pve.connections import PveConnections
 from app.pve.endpoint import ApiToken, Endpoint
 from app.pve.guests import Disk, GuestApi, GuestConfig, GuestStatus
 from app.pve.lxc import ContainerApi, ContainerCreate
-from app.pve.nodes import Interface, NodeApi, NodeStatus
+from app.pve.nodes import Interface, NodeApi, NodeStatus, Service
 from app.pve.pools import Pool, PoolsApi
 from app.pve.qemu import VmApi, VmCreate, VmSettings
 from app.pve.storage import NodeStorage, VolumeRow
@@ -42,6 +43,7 @@ __all__ = [
     "GuestStatus",
     "Interface",
     "NodeApi",
+    "NodeLoad",
     "NodeStatus",
     "NodeStorage",
     "Pool",
@@ -53,6 +55,7 @@ __all__ = [
     "ResourceNode",
     "ResourceStorage",
     "Resources",
+    "Service",
     "TaskRow",
     "TaskStatus",
     "VmApi",

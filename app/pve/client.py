@@ -25,7 +25,7 @@ from app.pve.line import Line
 from app.pve.nodes import NodeApi
 from app.pve.pools import PoolsApi
 from app.pve.speaking import Path, Scalar
-from app.pve.transport import Answers, connecting_failed, exchange, judge, loss, session
+from app.pve.transport import Answers, CountedAnswers, connecting_failed, exchange, judge, loss, session
 
 #: Of a GET, all within one time-out of the endpoint.
 ATTEMPTS = 3
@@ -45,11 +45,19 @@ class Client:
 
     def get(self, path: Path, params: Mapping[str, Scalar] | None = None) -> Any:
         """Tried again, with back-off, while PVE cannot be reached and the endpoint's time-out is not used up."""
+        return self._get(path, params, Answers())
+
+    def get_counted(self, path: Path, params: Mapping[str, Scalar] | None = None) -> tuple[Any, int]:
+        """`get` of a page of rows, and how many there are in all."""
+        rows, total = self._get(path, params, CountedAnswers())
+        return rows, total
+
+    def _get(self, path: Path, params: Mapping[str, Scalar] | None, answers: Answers) -> Any:
         timeout = self._line.endpoint.timeout
         until = time.monotonic() + timeout
         for attempt in range(1, ATTEMPTS + 1):
             try:
-                return self._call("GET", path, params, timeout)
+                return self._call("GET", path, params, timeout, answers=answers)
             except PveUnreachable as error:
                 pause = FIRST_PAUSE * 2 ** (attempt - 1) * random.uniform(0.5, 1.5)  # noqa: S311
                 if attempt == ATTEMPTS or "retry_after" in error.members or time.monotonic() + pause >= until:
@@ -83,12 +91,13 @@ class Client:
         timeout: float,
         *,
         silence_counts: bool = True,
+        answers: Answers | None = None,
     ) -> Any:
         node = str(path[1]) if len(path) > 1 and path[0] == "nodes" else None
         resource = ProxmoxResource(
             base_url="/".join([self._base, *map(_segment, path)]),
             session=_Exchange(self._line, self._session, node, timeout, silence_counts),
-            serializer=Answers(),
+            serializer=answers or Answers(),
         )
         return getattr(resource, method.lower())(**_on_the_wire(params or {}))
 

@@ -58,6 +58,16 @@ class ResourceNode:
 
 
 @dataclass(frozen=True)
+class NodeLoad:
+    """`cpu` is a share of `maxcpu`, 0..1; zeros for a node that is not online, and without Sys.Audit."""
+
+    node: NodeName
+    status: str
+    maxcpu: int
+    cpu: float
+
+
+@dataclass(frozen=True)
 class ResourceStorage:
     """A storage as one node sees it; `total`, `used` bytes. `status` is "available" or "unknown"."""
 
@@ -115,6 +125,15 @@ class ClusterApi:
             elif row.text("type") == "node":
                 nodes[row.identifier("name", NodeName)] = row.flag("online")
         return ClusterStatus(name, quorate, nodes)
+
+    def nodes(self) -> list[NodeLoad]:
+        """GET /nodes: every node with its load."""
+        return [
+            NodeLoad(
+                row.identifier("node", NodeName), row.text("status", "unknown"), row.number("maxcpu"), row.real("cpu")
+            )
+            for row in rows(self._client.get(("nodes",)))
+        ]
 
 
 def version_of(answer: object) -> PveVersion:

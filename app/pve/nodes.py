@@ -8,10 +8,11 @@ from app.domain.errors import Invalid
 from app.domain.identifiers import NodeName, StorageId, Upid, VmId, Volid
 from app.pve import storage as volumes
 from app.pve.answers import Row, rows
+from app.pve.cluster import PveVersion, version_of
 from app.pve.lxc import ContainerApi
 from app.pve.qemu import VmApi
 from app.pve.speaking import Speaker
-from app.pve.tasks import TaskRow, TaskStatus, stop_task, task_list, task_log, task_status
+from app.pve.tasks import TaskRow, TaskStatus, stop_task, task_list, task_log, task_page, task_status
 
 SOURCES = ("active", "archive", "all")
 
@@ -43,6 +44,16 @@ class Interface:
     comments: str
 
 
+@dataclass(frozen=True)
+class Service:
+    """A daemon of the node; `state` as in "running" or "dead", `enabled`: it starts with the node."""
+
+    name: str
+    description: str
+    state: str
+    enabled: bool
+
+
 class NodeApi:
     def __init__(self, client: Speaker, node: NodeName) -> None:
         self._client = client
@@ -71,6 +82,19 @@ class NodeApi:
             uptime=row.number("uptime"),
         )
 
+    def version(self) -> PveVersion:
+        return version_of(self._client.get(("nodes", self.name, "version")))
+
+    def services(self) -> list[Service]:
+        """Needs Sys.Audit."""
+        return [
+            Service(
+                row.text("service"), row.text("desc"), row.text("state", "unknown"),
+                row.text("unit-state").startswith("enabled"),
+            )
+            for row in rows(self._client.get(("nodes", self.name, "services")))
+        ]  # fmt: skip
+
     def network(self) -> list[Interface]:
         return [
             Interface(
@@ -92,6 +116,10 @@ class NodeApi:
             self._client, self.name, vmid=None if vmid is None else VmId.parse(vmid), typefilter=typefilter,
             since=since, source=source, userfilter=userfilter, limit=limit,
         )  # fmt: skip
+
+    def task_page(self, *, start: int, limit: int) -> tuple[list[TaskRow], int]:
+        """`tasks` from the number `start` on, running ones too, and how many there are."""
+        return task_page(self._client, self.name, start=start, limit=limit)
 
     def task_status(self, upid: Upid) -> TaskStatus:
         """Raises PveAbsent for a task that PVE does not know (any more)."""

@@ -80,6 +80,14 @@ def task_list(
     )  # fmt: skip
 
 
+def task_page(client: Speaker, node: NodeName, *, start: int, limit: int) -> tuple[list[TaskRow], int]:
+    """The node's tasks, newest first, from the number `start` on, and how many there are."""
+    found, total = client.get_counted(
+        ("nodes", node, "tasks"), {"source": "all", "start": start, "limit": limit}
+    )  # fmt: skip
+    return task_rows(found), total
+
+
 def task_status(client: Speaker, upid: Upid) -> TaskStatus:
     """A task that was started just now may not be known yet (400 `no such task`): that is running. Raises PveAbsent."""
     try:

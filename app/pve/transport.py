@@ -83,6 +83,15 @@ class Answers:
         return body["data"]
 
 
+class CountedAnswers(Answers):
+    """The data of a page, and how many rows PVE has in all, which it writes beside them."""
+
+    def loads(self, response: requests.Response) -> Any:
+        rows = super().loads(response)
+        total = (_json_object(response) or {}).get("total")
+        return rows, total if isinstance(total, int) else len(rows or ())
+
+
 def connecting_failed(error: requests.RequestException) -> bool:
     """The endpoint itself, not one node behind it, is what cannot be reached."""
     return isinstance(error, requests.ConnectTimeout | requests.exceptions.SSLError) or _never_sent(error)

@@ -7,10 +7,12 @@ from dataclasses import dataclass
 from app.services.access import Access
 from app.services.api_keys import ApiKeys
 from app.services.auth import Auth
+from app.services.clusters import Clusters
 from app.services.guests import Guests
 from app.services.health import Health
 from app.services.idempotency import IdempotencyKeys
 from app.services.members import Members
+from app.services.nodes import Nodes
 from app.services.operations import Operations
 from app.services.quotas import Quotas
 from app.services.templates import Templates
@@ -29,6 +31,8 @@ class Services:
     members: Members
     quotas: Quotas
     access: Access
+    clusters: Clusters
+    nodes: Nodes
     guests: Guests
     operations: Operations
     templates: Templates

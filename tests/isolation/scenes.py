@@ -32,7 +32,8 @@ class Scene:
     def names(self) -> frozenset[str]:
         """What nobody else may ever be shown."""
         own = [name for names in self.ids.values() for name in names if not name.isdigit()]
-        return frozenset({*own, self.tenant["poolid"], self.tenant["pve_user"]} - {self.ids["templates"][0]})
+        shared = {self.ids["templates"][0], *self.ids["nodes"]}
+        return frozenset({*own, self.tenant["poolid"], self.tenant["pve_user"]} - shared)
 
 
 @dataclass(frozen=True)
@@ -91,6 +92,7 @@ def _scene(house: House, template: str, **granted: Any) -> Scene:
         "users": (me["id"], me["username"]),
         "api-keys": (key["id"],),
         "templates": (template,),
+        "nodes": (ct["node"],),
     }
     return Scene(tenant, owner, ids, f"local-lvm:vm-{ct['vmid']}-disk-0")
 

@@ -54,7 +54,7 @@ def _like(given: str) -> str:
 #: The segment before an id in a path -> what it is.
 PATHS: Mapping[str, Reference] = {
     name: _of_path(name)
-    for name in ("tenants", "members", "users", "cts", "vms", "operations", "templates", "api-keys")
+    for name in ("nodes", "tenants", "members", "users", "cts", "vms", "operations", "templates", "api-keys")
 }
 
 #: The name of a member of a body or a query -> what it is. A dotted name is asked for first.
@@ -63,7 +63,8 @@ FIELDS: Mapping[str, Reference] = {
     "poolid": Reference(lambda s: [(s.victim.tenant["poolid"], "no-such-pool")]),
     "guest": Reference(lambda s: [(s.victim.ids["cts"][0], _missing()), (s.victim.ids["vms"][0], _missing())]),
     "user": Reference(lambda s: [(s.victim.ids["users"][0], _missing())]),
-    "cluster": Reference(lambda _: [("lab", "no-such-cluster")]),
+    # the house of these tests has one cluster: a foreign one is in tests/proxmox/test_clusters.py
+    "cluster": Reference(lambda _: [("no-such-one", "no-such-cluster")]),
     "storage": Reference(lambda s: [(s.foreign_storage, "no-such")]),
     "storages": Reference(lambda s: [(s.foreign_storage, "no-such")], own="local-lvm"),
     "bridge": Reference(lambda s: [(s.foreign_bridge, "vmbr77")]),
@@ -115,6 +116,9 @@ ADMINISTRATORS = frozenset(
     {
         "GET /api/users", "POST /api/users", "GET /api/users/{user}", "PATCH /api/users/{user}",
         "DELETE /api/users/{user}", "POST /api/tenants", "DELETE /api/tenants/{tenant}",
+        "GET /api/proxmox/nodes/{node}/status", "GET /api/proxmox/nodes/{node}/version",
+        "GET /api/proxmox/nodes/{node}/network", "GET /api/proxmox/nodes/{node}/services",
+        "GET /api/proxmox/nodes/{node}/tasks",
         "PUT /api/tenants/{tenant}/quota", "POST /api/operations/{operation}/resolve",
     }
 )  # fmt: skip

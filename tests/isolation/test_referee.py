@@ -18,7 +18,7 @@ from tests.isolation.table import ADMINISTRATORS, PUBLIC
 
 ADMINISTRATOR = "root@pam!poolhouse"
 ROUTES = routes()
-ON_GUESTS = [route for route in ROUTES if route.path.startswith("/api/proxmox/")]
+ON_GUESTS = [route for route in ROUTES if re.match(r"/api/proxmox/(vms|cts)\b", route.path)]
 ON_ONE_GUEST = [route for route in ON_GUESTS if "{guest}" in route.path]
 ELSEWHERE = [
     route for route in ROUTES
@@ -29,7 +29,7 @@ ELSEWHERE = [
 #: tasks and inventory are read.
 ADMINISTRATOR_WRITES = re.compile(r"/(access/|pools)")
 ADMINISTRATOR_READS = re.compile(
-    r"/(access/|pools|version|cluster/|nodes$|nodes/[^/]+/(tasks|storage|status|network)|nodes/[^/]+/(lxc|qemu)/\d+/config$)"
+    r"/(access/|pools|version|cluster/|nodes$|nodes/[^/]+/(tasks|storage|status|network|version|services)|nodes/[^/]+/(lxc|qemu)/\d+/config$)"
 )
 #: These need a guest that runs; all others are tried on one that does not.
 OF_A_RUNNING_ONE = re.compile(r"/(stop|reboot)$")
