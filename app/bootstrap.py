@@ -33,6 +33,7 @@ from app.services.inventory import Inventory
 from app.services.members import Members
 from app.services.nodes import Nodes
 from app.services.operations import Operations
+from app.services.pools import Pools
 from app.services.quotas import Quotas
 from app.services.strays import Strays
 from app.services.templates import Templates
@@ -79,6 +80,7 @@ def build(settings: Settings) -> House:
         access=Access(db, credentials, catalog=settings.catalog_pool),
         clusters=Clusters(db, credentials),
         nodes=Nodes(db, credentials),
+        pools=Pools(db),
         guests=Guests(db, engine, credentials, rules),
         operations=Operations(db, engine, REGISTRY),
         templates=Templates(db),

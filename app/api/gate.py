@@ -174,6 +174,7 @@ _PATH_FORMS: dict[str, Callable[[str], bool]] = {
     "key": is_uuid,
     "node": _is_name,
     "operation": is_uuid,
+    "poolid": _is_name,
     "template": is_uuid,
     "tenant": _is_name,
     "user": _is_name,

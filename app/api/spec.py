@@ -25,6 +25,7 @@ _TAGS = {
     "users": "Users of the house (administrators)",
     "tenants": "Tenants with members, limits and use",
     "clusters": "Clusters of Proxmox VE and their nodes",
+    "pools": "Pools of tenants with members, use and quota",
     "vms": "Virtual machines on Proxmox VE",
     "cts": "Containers on Proxmox VE, always unprivileged",
     "templates": "The catalog of what may be deployed",

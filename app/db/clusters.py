@@ -90,10 +90,10 @@ def find_node(tx: Tx, cluster: str, name: str) -> Node:
 
 
 def _node(row: Node, cluster: str, observed: datetime | None, *, with_sizes: bool) -> domain.Node:
-    shown = row if with_sizes else None
     return domain.Node(
-        name=row.name, cluster=cluster, online=row.online, cores=shown and shown.cores,
-        memory=shown and shown.memory // _MIB, memory_used=shown and shown.memory_used // _MIB, observed_at=observed,
+        name=row.name, cluster=cluster, online=row.online, cores=row.cores if with_sizes else None,
+        memory=row.memory // _MIB if with_sizes else None,
+        memory_used=row.memory_used // _MIB if with_sizes else None, observed_at=observed,
     )  # fmt: skip
 
 

@@ -19,6 +19,7 @@ from app.domain.errors import CapacityExceeded, Conflict, Invalid, NotFound
 from app.domain.guests import GuestKind, GuestState
 from app.domain.identifiers import MalformedIdentifier, VmId
 from app.domain.paging import Page, PageRequest
+from app.domain.tenants import PoolMember
 
 COLUMNS: dict[str, Any] = {
     "created_at": Guest.created_at,
@@ -56,6 +57,13 @@ def get(tx: Tx, guest: str) -> Guest | None:
 
 def of_tenant(tx: Tx, tenant: str) -> Sequence[Guest]:
     return tx.scalars(sa.select(Guest).where(Guest.tenant_id == tenant).order_by(Guest.vmid)).all()
+
+
+def in_pool(tx: Tx, tenant: str) -> list[PoolMember]:
+    """The tenant's guests by their numbers, as its pool shows them."""
+    columns = (Guest.id, Guest.vmid, Guest.kind, Guest.name, Guest.node, Guest.state)
+    rows = tx.connection().execute(sa.select(*columns).where(Guest.tenant_id == tenant).order_by(Guest.vmid))
+    return [PoolMember(*row) for row in rows]
 
 
 def of_cluster(tx: Tx, cluster: str) -> Sequence[Guest]:
@@ -153,9 +161,11 @@ def states(tx: Tx, scope: TenantScope, cluster: str) -> dict[str, int]:
     return {row[0]: row[1] for row in rows}
 
 
-def vmids(tx: Tx, cluster: str) -> set[int]:
-    """The numbers of all guests of ours in a cluster."""
-    return set(tx.scalars(sa.select(Guest.vmid).where(Guest.cluster_id == cluster)))
+def unmanaged(tx: Tx, cluster: str) -> int:
+    """How many guests were last seen in a cluster that are none of ours."""
+    ours = sa.select(Guest.vmid).where(Guest.cluster_id == cluster)
+    others = sa.select(sa.func.count()).where(InventoryGuest.cluster_id == cluster, InventoryGuest.vmid.not_in(ours))
+    return tx.scalar(others) or 0
 
 
 # -- lists

@@ -17,7 +17,7 @@ from app.domain.paging import Page, PageRequest
 from app.domain.quota import Dimension
 from app.domain.tenants import TenantState, canonical_name
 
-COLUMNS = {"name": Tenant.canonical, "created_at": Tenant.created_at}
+COLUMNS = {"name": Tenant.canonical, "created_at": Tenant.created_at, "poolid": Tenant.poolid}
 
 
 def find(tx: Tx, scope: TenantScope, ref: str) -> Tenant:
@@ -25,8 +25,12 @@ def find(tx: Tx, scope: TenantScope, ref: str) -> Tenant:
     return _one(tx, scope, _by_ref(ref))
 
 
-def find_by_pool(tx: Tx, scope: TenantScope, poolid: str) -> Tenant:
-    return _one(tx, scope, Tenant.poolid == poolid)
+def find_by_pool(tx: Tx, scope: TenantScope, poolid: str, cluster: str | None = None) -> Tenant:
+    """The tenant within the scope whose pool has this name, in this cluster where one is named. Raises NotFound."""
+    in_cluster = (
+        Tenant.poolid == poolid if cluster is None else sa.and_(Tenant.poolid == poolid, Tenant.cluster_id == cluster)
+    )
+    return _one(tx, scope, in_cluster)
 
 
 def lock(tx: Tx, tenant: str) -> Tenant:
@@ -50,11 +54,11 @@ def first_in(tx: Tx, scope: TenantScope, cluster: str) -> Tenant:
     return row
 
 
-def page(tx: Tx, scope: TenantScope, request: PageRequest) -> Page[domain.Tenant]:
+def page(tx: Tx, scope: TenantScope, request: PageRequest, *, default_sort: str = "name") -> Page[domain.Tenant]:
     statement = sa.select(Tenant)
     if scope.tenants is not None:
         statement = statement.where(Tenant.id.in_(scope.tenants))
-    rows = paging.page(tx, statement, columns=COLUMNS, key=Tenant.id, default_sort="name", request=request)
+    rows = paging.page(tx, statement, columns=COLUMNS, key=Tenant.id, default_sort=default_sort, request=request)
     return Page(views(tx, rows.data), rows.count, rows.next)
 
 
@@ -99,7 +103,8 @@ def _by_ref(ref: str) -> sa.ColumnElement[bool]:
 
 
 def _one(tx: Tx, scope: TenantScope, condition: sa.ColumnElement[bool]) -> Tenant:
-    row = tx.scalars(sa.select(Tenant).where(condition)).first()
-    if row is None or not scope.contains(row.id):
+    inside = sa.true() if scope.tenants is None else Tenant.id.in_(scope.tenants)
+    row = tx.scalars(sa.select(Tenant).where(condition, inside).order_by(Tenant.created_at)).first()
+    if row is None:
         raise NotFound
     return row

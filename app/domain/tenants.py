@@ -67,6 +67,24 @@ class Tenant:
 
 
 @dataclass(frozen=True)
+class PoolMember:
+    id: str
+    vmid: int
+    kind: str
+    name: str
+    node: str
+    state: str
+
+
+@dataclass(frozen=True)
+class Pool:
+    """A tenant's pool, and the guests in it by their numbers."""
+
+    tenant: Tenant
+    members: Sequence[PoolMember]
+
+
+@dataclass(frozen=True)
 class Member:
     user: str
     username: str

@@ -14,6 +14,7 @@ from app.services.idempotency import IdempotencyKeys
 from app.services.members import Members
 from app.services.nodes import Nodes
 from app.services.operations import Operations
+from app.services.pools import Pools
 from app.services.quotas import Quotas
 from app.services.templates import Templates
 from app.services.tenants import Tenants
@@ -33,6 +34,7 @@ class Services:
     access: Access
     clusters: Clusters
     nodes: Nodes
+    pools: Pools
     guests: Guests
     operations: Operations
     templates: Templates

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 
 from app.db import clusters, guests, tenants
 from app.db.models import Cluster, Storage
-from app.db.session import Database, Tx
+from app.db.session import Database
 from app.domain.access import Context, Privilege
 from app.domain.clusters import Amount, ClusterAnswer, ClusterSummary, Cpu, GuestCount, NodeCount
 from app.domain.errors import PveError
@@ -44,7 +44,7 @@ class Clusters:
             cluster = clusters.find(tx, scope, name)
             nodes, storages = clusters.nodes(tx, cluster.id), clusters.storages(tx, cluster.id)
             states = guests.states(tx, scope, cluster.id)
-            count = GuestCount(sum(states.values()), states, _unmanaged(tx, cluster) if sees_all else None)
+            count = GuestCount(sum(states.values()), states, guests.unmanaged(tx, cluster.id) if sees_all else None)
         memory = Amount(sum(n.memory for n in nodes) // _MIB, sum(n.memory_used for n in nodes) // _MIB)
         quorum, loads, unreachable = self._live(cluster) if sees_all else (None, None, cluster.unreachable)
         return ClusterSummary(
@@ -60,10 +60,6 @@ class Clusters:
             return pve.cluster.status(), pve.cluster.nodes(), None
         except PveError as error:
             return None, None, error.code
-
-
-def _unmanaged(tx: Tx, cluster: Cluster) -> int:
-    return len(clusters.seen_vmids(tx, cluster.id) - guests.vmids(tx, cluster.id))
 
 
 def _cpu(loads: Sequence[NodeLoad]) -> Cpu:

@@ -93,6 +93,7 @@ def _scene(house: House, template: str, **granted: Any) -> Scene:
         "api-keys": (key["id"],),
         "templates": (template,),
         "nodes": (ct["node"],),
+        "pools": (tenant["poolid"],),
     }
     return Scene(tenant, owner, ids, f"local-lvm:vm-{ct['vmid']}-disk-0")
 
