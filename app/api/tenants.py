@@ -84,10 +84,11 @@ class MemberView(MethodView):
 
 
 class QuotaView(MethodView):
+    @blp.arguments(WhoseQuotaSchema, location="query")
     @blp.response(200, QuotaSchema)
-    def get(self, tenant: str) -> Mapping[str, int | None]:
-        """Show a tenant's limits"""
-        return current.services.quotas.get(current.ctx, tenant)
+    def get(self, query: dict[str, str | None], tenant: str) -> Mapping[str, int | None]:
+        """Show the limits of a tenant, or of one member in it"""
+        return current.services.quotas.get(current.ctx, tenant, query["user"])
 
     @blp.arguments(WhoseQuotaSchema, location="query")
     @blp.arguments(QuotaSchema, example={"cores": 16, "memory": None})

@@ -71,6 +71,19 @@ def limits_by_tenant(tx: Tx, tenants: Sequence[str]) -> dict[str, dict[Dimension
     return found
 
 
+def limits_by_user(tx: Tx, tenant: str) -> dict[str, dict[Dimension, int]]:
+    """User id -> his own limits in the tenant; who has none is absent."""
+    found: dict[str, dict[Dimension, int]] = {}
+    rows = tx.execute(
+        sa.select(QuotaLimit.user_id, QuotaLimit.dimension, QuotaLimit.amount).where(
+            QuotaLimit.tenant_id == tenant, QuotaLimit.user_id != TENANT
+        )
+    )
+    for user, dimension, amount in rows:
+        found.setdefault(user, {})[Dimension(dimension)] = amount
+    return found
+
+
 def used_by_user(tx: Tx, tenant: str) -> dict[tuple[str, str], dict[Dimension, int]]:
     """(user id, username) -> what his guests take."""
     rows = tx.execute(

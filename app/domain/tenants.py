@@ -143,7 +143,8 @@ class User:
 
 @dataclass(frozen=True)
 class Usage:
-    """Allocated and running are counted apart; `users` is the same per member."""
+    """Allocated and running are counted apart; `users` is the same for each user who has guests in the tenant, with his
+    own limits in it."""
 
     quota: Mapping[str, int | None]
     allocated: Mapping[str, int]

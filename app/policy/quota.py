@@ -19,6 +19,21 @@ def check(limits: Limits, *, used: Mapping[Dimension, int], demand: Amounts, who
             raise QuotaExceeded(dimension, limit=limit, used=used[dimension], requested=requested, whose=whose)
 
 
+def binding(
+    limits: Limits, used: Mapping[Dimension, int], *, own_limits: Limits, own_used: Mapping[Dimension, int]
+) -> tuple[dict[Dimension, int | None], dict[Dimension, int]]:
+    """For one user: in every dimension the lower limit of the tenant's and his own in it, None where there is neither,
+    and the use that counts against that one. The first two are the tenant's; of equals the tenant's binds."""
+    shown: dict[Dimension, int | None] = {}
+    counted: dict[Dimension, int] = {}
+    for dimension in Dimension:
+        limit, own = limits.get(dimension), own_limits.get(dimension)
+        binds = own is not None and (limit is None or own < limit)
+        shown[dimension] = own if binds else limit
+        counted[dimension] = (own_used if binds else used)[dimension]
+    return shown, counted
+
+
 def growth(held: Amounts, wanted: Amounts) -> Amounts:
     """What must come on top of what is held to have what is wanted; nothing where that is less."""
     return {dimension: max(0, amount - held.get(dimension, 0)) for dimension, amount in wanted.items()}

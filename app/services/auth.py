@@ -16,6 +16,7 @@ from app.domain.errors import Conflict, Forbidden, Invalid, Unauthenticated
 from app.domain.quota import Dimension
 from app.domain.tenants import LogIn
 from app.policy import passwords, rules
+from app.policy import quota as quota_rules
 from app.policy.tries import Tries
 
 FIRST_ADMIN = "admin"
@@ -24,7 +25,8 @@ FIRST_ADMIN = "admin"
 @dataclass(frozen=True)
 class Profile:
     """Who the caller is. `tenants` are {"id", "name", "role"}; `quota` is {"limit", "used"} of his only tenant, each
-    empty where he is in none or in several; a limit of None is unlimited."""
+    empty where he is in none or in several; a limit of None is unlimited. Where his own limit in the tenant is lower,
+    it is his own, with his own use."""
 
     user: domain.User
     tenants: Sequence[Mapping[str, str]]
@@ -130,7 +132,7 @@ class Auth:
         with self._db.read() as tx:
             user = users.find(tx, ctx.caller.user)
             counted = ctx.memberships if rules.in_scope(ctx, Privilege.TENANT_AUDIT) else {}
-            return Profile(users.view(user), _tenants(ctx.memberships.values()), _quota(tx, counted))
+            return Profile(users.view(user), _tenants(ctx.memberships.values()), _quota(tx, user.id, counted))
 
     def _open(self, tx: Tx, user: User, address: str, request_id: str) -> LogIn:
         memberships = members.of_user(tx, user.id)
@@ -154,7 +156,7 @@ class Auth:
 
 def _log_in(tx: Tx, session: str, refresh_id: str, user: User, memberships: Mapping[str, Membership]) -> LogIn:
     tenants = _tenants(memberships.values())
-    return LogIn(session, refresh_id, users.view(user), tenants, _quota(tx, memberships))
+    return LogIn(session, refresh_id, users.view(user), tenants, _quota(tx, user.id, memberships))
 
 
 def _refuse_suspended(user: User, memberships: Mapping[str, Membership]) -> None:
@@ -167,15 +169,16 @@ def _tenants(memberships: Iterable[Membership]) -> list[Mapping[str, str]]:
     return [{"id": member.tenant, "name": member.name, "role": member.role.value} for member in memberships]
 
 
-def _quota(tx: Tx, tenants: Iterable[str]) -> Mapping[str, Mapping[str, int | None]]:
+def _quota(tx: Tx, user: str, tenants: Iterable[str]) -> Mapping[str, Mapping[str, int | None]]:
     ids = list(tenants)
     if len(ids) != 1:
         return {"limit": {}, "used": {}}
-    limits, used = quota.limits(tx, ids[0]), quota.used(tx, ids[0])
-    return {
-        "limit": {dimension.value: limits.get(dimension) for dimension in Dimension},
-        "used": {dimension.value: used[dimension] for dimension in Dimension},
-    }
+    (tenant,) = ids
+    limits, used = quota_rules.binding(
+        quota.limits(tx, tenant), quota.used(tx, tenant),
+        own_limits=quota.limits(tx, tenant, user), own_used=quota.used(tx, tenant, user),
+    )  # fmt: skip
+    return {"limit": {d.value: limits[d] for d in Dimension}, "used": {d.value: used[d] for d in Dimension}}
 
 
 def _ended() -> Unauthenticated:

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from app.db import audit, members, quota, tenants
-from app.db.session import Database
+from app.db.session import Database, Tx
 from app.domain.access import Context, Privilege
 from app.domain.errors import NotFound
 from app.domain.quota import Dimension
@@ -21,12 +21,13 @@ class Quotas:
     def __init__(self, db: Database) -> None:
         self._db = db
 
-    def get(self, ctx: Context, ref: str) -> dict[str, int | None]:
-        """Every dimension and its limit; None is unlimited."""
+    def get(self, ctx: Context, ref: str, user: str | None = None) -> dict[str, int | None]:
+        """Every dimension and its limit, of a tenant or of one member in it; None is unlimited."""
         with self._db.read() as tx:
             tenant = tenants.find(tx, rules.visible(ctx), ref)
             rules.require(ctx, Privilege.TENANT_AUDIT, on=tenant.id)
-            return _complete(quota.limits(tx, tenant.id))
+            _require_member(tx, tenant.id, user)
+            return _complete(quota.limits(tx, tenant.id, user or quota.TENANT))
 
     def put(
         self, ctx: Context, ref: str, changes: Mapping[Dimension, int | None], user: str | None = None
@@ -35,8 +36,7 @@ class Quotas:
         with self._db.begin() as tx:
             tenant = tenants.find(tx, rules.visible(ctx), ref)
             rules.require(ctx, Privilege.QUOTA_MODIFY, on=tenant.id)
-            if user is not None and members.role_of(tx, tenant.id, user) is None:
-                raise NotFound
+            _require_member(tx, tenant.id, user)
             tenants.lock(tx, tenant.id)
             quota.set_limits(tx, tenant.id, changes, user or quota.TENANT)
             told = ",".join(f"{dimension}={amount}" for dimension, amount in sorted(changes.items()))
@@ -49,17 +49,30 @@ class Quotas:
             rules.require(ctx, Privilege.TENANT_AUDIT, on=tenant.id)
             used = quota.used(tx, tenant.id)
             by_user = quota.used_by_user(tx, tenant.id)
+            own = quota.limits_by_user(tx, tenant.id)
             return Usage(
                 quota=_complete(quota.limits(tx, tenant.id)),
                 allocated={dimension: used[dimension] for dimension in _ALLOCATED},
                 running={name: used[dimension] for name, dimension in _RUNNING.items()},
-                users=[_of_user(user, name, amounts) for (user, name), amounts in sorted(by_user.items())],
+                users=[
+                    _of_user(user, name, amounts, own.get(user, {}))
+                    for (user, name), amounts in sorted(by_user.items())
+                ],
             )
+
+
+def _require_member(tx: Tx, tenant: str, user: str | None) -> None:
+    if user is not None and members.role_of(tx, tenant, user) is None:
+        raise NotFound
 
 
 def _complete(limits: Mapping[Dimension, int]) -> dict[str, int | None]:
     return {dimension: limits.get(dimension) for dimension in Dimension}
 
 
-def _of_user(user: str, username: str, used: Mapping[Dimension, int]) -> dict[str, Any]:
-    return {"user": user, "username": username, "allocated": {d: used[d] for d in _ALLOCATED}}
+def _of_user(
+    user: str, username: str, used: Mapping[Dimension, int], limits: Mapping[Dimension, int]
+) -> dict[str, Any]:
+    return {
+        "user": user, "username": username, "quota": _complete(limits), "allocated": {d: used[d] for d in _ALLOCATED}
+    }  # fmt: skip

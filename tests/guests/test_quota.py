@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import uuid
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
@@ -83,3 +84,38 @@ def test_a_users_own_limit_counts_within_the_tenant(house: House) -> None:
     assert put.status_code == 200, put.get_data(as_text=True)
     assert member.post("/proxmox/cts", container()).get_json()["code"] == "quota.exceeded"
     assert house.make_member(tenant).post("/proxmox/cts", container()).status_code == 202
+
+
+def test_a_users_own_limits_are_read_by_member_and_shown_where_they_bind(house: House) -> None:
+    """`/auth/me` and the log-in show in each dimension the limit that would refuse him, and what counts against it."""
+    tenant = house.make_tenant({"guests": 5, "cores": 8, "memory": 4096, "disk_gb": 100})
+    other, member = house.make_member(tenant), house.make_member(tenant)
+    user = member.get("/auth/me").get_json()["id"]
+    own = {"guests": 2, "memory": 8192, "disk_gb": 100, "networks": 7}
+    assert house.admin().put(f"/tenants/{tenant['id']}/quota?user={user}", own).status_code == 200
+    for caller, sizes in ((other, {"cores": 2, "memory": 256}), (member, {"cores": 1, "memory": 128})):
+        caller.done("POST", "/proxmox/cts", container(**sizes))
+
+    shown = member.get("/auth/me").get_json()["quota"]
+    limit = {name: shown["limit"][name] for name in ("guests", "cores", "memory", "disk_gb", "networks", "backups")}
+    used = {name: shown["used"][name] for name in limit}
+    assert limit == {"guests": 2, "cores": 8, "memory": 4096, "disk_gb": 100, "networks": 7, "backups": None}
+    assert used == {"guests": 1, "cores": 3, "memory": 384, "disk_gb": 2, "networks": 1, "backups": 0}
+    assert (shown["limit"]["vms"], shown["used"]["vms"], shown["limit"]["storage"]) == (2, 1, 100)
+    assert other.get("/auth/me").get_json()["quota"]["limit"]["guests"] == 5
+
+    nothing = dict.fromkeys(shown["limit"].keys() - {"vms", "cpu", "storage"})
+    read = member.get(f"/tenants/{tenant['id']}/quota?user={user}").get_json()
+    assert read == {**nothing, **own}
+    assert member.get(f"/tenants/{tenant['id']}/quota").get_json()["guests"] == 5
+    users = {row["user"]: row for row in member.get(f"/tenants/{tenant['id']}/usage").get_json()["users"]}
+    assert users.pop(user)["quota"] == read
+    assert [row["quota"] for row in users.values()] == [nothing]
+
+
+def test_the_limits_of_who_is_no_member_are_not_there(house: House) -> None:
+    tenant = house.make_tenant()
+    stranger = house.make_member(house.make_tenant()).get("/auth/me").get_json()["id"]
+    for user in (stranger, str(uuid.uuid4())):
+        assert house.admin().get(f"/tenants/{tenant['id']}/quota?user={user}").status_code == 404
+    assert house.admin().get(f"/tenants/{tenant['id']}/quota?user=x").status_code == 422

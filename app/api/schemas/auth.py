@@ -35,7 +35,7 @@ class QuotaOfUserSchema(Schema):
 
 
 class ProfileSchema(Schema):
-    """Who is logged in. `quota` is that of his only tenant."""
+    """Who is logged in. `quota` is that of his only tenant, and his own in it where that is lower."""
 
     id = fields.String(required=True)
     username = fields.String(required=True)

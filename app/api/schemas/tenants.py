@@ -105,12 +105,17 @@ class TenantAccessSchema(Schema):
 
 
 class WhoseQuotaSchema(Schema):
-    user = PublicId(load_default=None, metadata={"description": "Limit this member's share instead of the tenant."})
+    user = PublicId(
+        load_default=None, metadata={"description": "The limits of this member in the tenant, not the tenant's."}
+    )
 
 
 class UserUsageSchema(Schema):
     user = fields.String(required=True)
     username = fields.String(required=True)
+    quota = fields.Dict(
+        fields.String(), fields.Integer(allow_none=True), required=True, metadata={"description": "His own limits."}
+    )
     allocated = fields.Dict(fields.String(), fields.Integer(), required=True)
 
 
