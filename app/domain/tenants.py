@@ -118,7 +118,8 @@ class PathRights:
 
 @dataclass(frozen=True)
 class TenantAccess:
-    """`token_accepted`: PVE takes the tenant's token at all; where it does not, everything is missing."""
+    """`token_accepted`: PVE takes the tenant's token at all; where it does not, everything is missing. `outside` counts
+    the paths that the token reaches and that are none of the tenant's; not everybody is told which."""
 
     tenant: str
     pve_user: str
@@ -126,10 +127,11 @@ class TenantAccess:
     token_accepted: bool
     actions: Sequence[ActionRights]
     paths: Sequence[PathRights]
+    outside: int
 
     @property
     def differs(self) -> bool:
-        return any(path.differs for path in self.paths)
+        return self.outside > 0 or any(path.differs for path in self.paths)
 
 
 @dataclass(frozen=True)

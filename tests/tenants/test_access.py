@@ -80,14 +80,21 @@ def test_a_right_taken_away_behind_our_back_is_marked(
 
 
 def test_a_right_given_behind_our_back_is_marked(house: House, tenant: dict[str, Any], viewer: Caller) -> None:
-    """Also one on a guest of others, where a tenant must have nothing at all."""
+    """Also one on a guest of others, where a tenant must have nothing at all: its members learn that there is one."""
     foreign = house.make_member(house.make_tenant()).done("POST", "/proxmox/cts", container())["result"]["guest"]
+    known = {path["path"] for path in access(viewer, tenant)["paths"]}
     for path in ("/", f"/vms/{foreign['vmid']}", "/storage/local"):
         acl(house, tenant, path, "PVEAuditor", delete=False)
         try:
-            marked = differing(access(viewer, tenant))
+            everything, told = access(house.admin(), tenant), access(viewer, tenant)
+            marked = differing(everything)
             assert marked[path]["excess"], path
             assert marked[path]["missing"] == [], path
+            reached = {found["path"] for found in everything["paths"]}
+            assert {found["path"] for found in told["paths"]} == known
+            assert told["differs"]
+            assert told["outside"] == everything["outside"] == len(reached - known)
+            assert everything["outside"] > 0 or path == "/storage/local"
         finally:
             acl(house, tenant, path, "PVEAuditor", delete=True)
 
@@ -96,7 +103,9 @@ def test_a_foreign_guest_moved_into_the_pool_is_marked(house: House, tenant: dic
     other = house.make_tenant()
     vmid = house.make_member(other).done("POST", "/proxmox/cts", container())["result"]["guest"]["vmid"]
     house.pve.put(f"/pools/{tenant['poolid']}", vms=vmid, **{"allow-move": 1})
-    assert "VM.PowerMgmt" in differing(access(viewer, tenant))[f"/vms/{vmid}"]["excess"]
+    assert "VM.PowerMgmt" in differing(access(house.admin(), tenant))[f"/vms/{vmid}"]["excess"]
+    told = access(viewer, tenant)
+    assert (told["differs"], told["outside"], differing(told)) == (True, 1, {})
     house.pve.put(f"/pools/{other['poolid']}", vms=vmid, **{"allow-move": 1})
     assert not access(viewer, tenant)["differs"]
 

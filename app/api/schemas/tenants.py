@@ -101,7 +101,14 @@ class TenantAccessSchema(Schema):
     token_accepted = fields.Boolean(required=True, metadata={"description": "PVE takes the tenant's token at all."})
     differs = fields.Boolean(required=True, metadata={"description": "Any path differs."})
     actions = fields.List(fields.Nested(ActionRightsSchema), required=True)
-    paths = fields.List(fields.Nested(PathRightsSchema), required=True)
+    paths = fields.List(
+        fields.Nested(PathRightsSchema), required=True,
+        metadata={"description": "Those outside the tenant are named to administrators and auditors only."},
+    )  # fmt: skip
+    outside = fields.Integer(
+        required=True,
+        metadata={"description": "How many paths outside the tenant its token reaches: 0, if all is well."},
+    )
 
 
 class WhoseQuotaSchema(Schema):
