@@ -35,6 +35,7 @@ from app.services.nodes import Nodes
 from app.services.operations import Operations
 from app.services.pools import Pools
 from app.services.quotas import Quotas
+from app.services.storages import Storages
 from app.services.strays import Strays
 from app.services.templates import Templates
 from app.services.tenants import QUEUE as ACCESS_QUEUE
@@ -81,6 +82,7 @@ def build(settings: Settings) -> House:
         clusters=Clusters(db, credentials),
         nodes=Nodes(db, credentials),
         pools=Pools(db),
+        storages=Storages(db, credentials),
         guests=Guests(db, engine, credentials, rules),
         operations=Operations(db, engine, REGISTRY),
         templates=Templates(db),

@@ -175,6 +175,7 @@ _PATH_FORMS: dict[str, Callable[[str], bool]] = {
     "node": _is_name,
     "operation": is_uuid,
     "poolid": _is_name,
+    "storage": _is_name,
     "template": is_uuid,
     "tenant": _is_name,
     "user": _is_name,

@@ -26,6 +26,7 @@ _TAGS = {
     "tenants": "Tenants with members, limits and use",
     "clusters": "Clusters of Proxmox VE and their nodes",
     "pools": "Pools of tenants with members, use and quota",
+    "storages": "Storages, and what lies on them",
     "vms": "Virtual machines on Proxmox VE",
     "cts": "Containers on Proxmox VE, always unprivileged",
     "templates": "The catalog of what may be deployed",

@@ -7,14 +7,17 @@ from datetime import datetime
 from typing import Any, TypeVar
 
 import sqlalchemy as sa
+from sqlalchemy.orm import aliased
 
 from app.db import paging
 from app.db.models import Cluster, InventoryGuest, Node, Storage, Table, Tenant, Volume
 from app.db.session import Tx
 from app.domain import clusters as domain
+from app.domain import storages as domain_storages
 from app.domain.access import TenantScope
 from app.domain.errors import Invalid, NotFound, Unavailable
 from app.domain.paging import Page, PageRequest
+from app.domain.storages import Granted
 
 Row = TypeVar("Row", bound=Table)
 
@@ -79,6 +82,56 @@ def page_of_nodes(
         tx, statement, columns={"name": Node.name}, key=Node.cluster_id, default_sort="name", request=request
     )
     return Page([_node(*row, with_sizes=with_sizes) for row in found.data], found.count, found.next)
+
+
+def page_of_storages(
+    tx: Tx, granted: Granted, cluster: str | None, content: str | None, request: PageRequest
+) -> Page[domain_storages.Storage]:
+    """Each storage once, with all the nodes that have it."""
+    other = aliased(Storage)
+    is_first = ~sa.exists().where(
+        other.cluster_id == Storage.cluster_id, other.name == Storage.name, other.node < Storage.node
+    )
+    statement = sa.select(Storage).where(is_first, _is_granted(granted))
+    if cluster is not None:
+        statement = statement.where(Storage.cluster_id == cluster)
+    if content is not None:
+        statement = statement.where(sa.cast(Storage.content, sa.Text).like(f'%"{content}"%'))
+    found = paging.page(
+        tx, statement, columns={"name": Storage.name}, key=Storage.cluster_id, default_sort="name", request=request
+    )
+    shown = [(row.cluster_id, row.name) for row in found.data]
+    places: dict[tuple[str, str], list[Storage]] = {key: [] for key in shown}
+    of_these = sa.tuple_(Storage.cluster_id, Storage.name).in_(shown)
+    for row in tx.scalars(sa.select(Storage).where(of_these).order_by(Storage.node)) if shown else ():
+        places[row.cluster_id, row.name].append(row)
+    return Page([storage_view(tx, places[key]) for key in shown], found.count, found.next)
+
+
+def places_of(tx: Tx, granted: Granted, cluster: str | None, name: str) -> list[Storage]:
+    """A storage as each node has it; none where it is not there or not granted."""
+    found = sa.select(Storage).where(Storage.name == name, _is_granted(granted)).order_by(Storage.node)
+    return list(tx.scalars(found if cluster is None else found.where(Storage.cluster_id == cluster)))
+
+
+def storage_view(tx: Tx, places: Sequence[Storage]) -> domain_storages.Storage:
+    """One storage, from its places; there is at least one."""
+    first, cluster = places[0], get(tx, places[0].cluster_id)
+    counted = places[:1] if first.shared else places
+    return domain_storages.Storage(
+        id=first.name, cluster=cluster.name, shared=first.shared, available=any(place.available for place in places),
+        content=sorted(first.content), total=sum(place.total for place in counted),
+        used=sum(place.used for place in counted),
+        nodes=[domain_storages.StoragePlace(one.node, one.available, one.total, one.used) for one in places],
+        observed_at=cluster.observed_at,
+    )  # fmt: skip
+
+
+def _is_granted(granted: Granted) -> sa.ColumnElement[bool]:
+    if granted is None:
+        return sa.true()
+    each = [sa.and_(Storage.cluster_id == cluster, Storage.name.in_(names)) for cluster, names in granted.items()]
+    return sa.or_(sa.false(), *each)
 
 
 def find_node(tx: Tx, cluster: str, name: str) -> Node:

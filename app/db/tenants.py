@@ -54,6 +54,11 @@ def first_in(tx: Tx, scope: TenantScope, cluster: str) -> Tenant:
     return row
 
 
+def within(tx: Tx, scope: TenantScope) -> Sequence[Tenant]:
+    inside = sa.true() if scope.tenants is None else Tenant.id.in_(scope.tenants)
+    return tx.scalars(sa.select(Tenant).where(inside).order_by(Tenant.canonical)).all()
+
+
 def page(tx: Tx, scope: TenantScope, request: PageRequest, *, default_sort: str = "name") -> Page[domain.Tenant]:
     statement = sa.select(Tenant)
     if scope.tenants is not None:

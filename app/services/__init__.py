@@ -16,6 +16,7 @@ from app.services.nodes import Nodes
 from app.services.operations import Operations
 from app.services.pools import Pools
 from app.services.quotas import Quotas
+from app.services.storages import Storages
 from app.services.templates import Templates
 from app.services.tenants import Tenants
 from app.services.users import Users
@@ -35,6 +36,7 @@ class Services:
     clusters: Clusters
     nodes: Nodes
     pools: Pools
+    storages: Storages
     guests: Guests
     operations: Operations
     templates: Templates

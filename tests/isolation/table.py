@@ -54,7 +54,19 @@ def _like(given: str) -> str:
 #: The segment before an id in a path -> what it is.
 PATHS: Mapping[str, Reference] = {
     name: _of_path(name)
-    for name in ("nodes", "pools", "tenants", "members", "users", "cts", "vms", "operations", "templates", "api-keys")
+    for name in (
+        "nodes",
+        "pools",
+        "storages",
+        "tenants",
+        "members",
+        "users",
+        "cts",
+        "vms",
+        "operations",
+        "templates",
+        "api-keys",
+    )
 }
 
 #: The name of a member of a body or a query -> what it is. A dotted name is asked for first.

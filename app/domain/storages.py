@@ -1,0 +1,82 @@
+"""Storages and what lies on them, as a caller sees them. Sizes in bytes."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+
+
+class Content(StrEnum):
+    """What a storage holds, in PVE's words."""
+
+    ISO = "iso"
+    VZTMPL = "vztmpl"
+    BACKUP = "backup"
+    IMAGES = "images"
+    ROOTDIR = "rootdir"
+
+
+#: What guests are made from: everybody may see it where the storage is granted to him.
+MEDIA = (Content.ISO, Content.VZTMPL)
+
+#: Cluster id -> names of storages; None: all there are.
+Granted = Mapping[str, frozenset[str]] | None
+
+
+@dataclass(frozen=True)
+class StorageFilter:
+    cluster: str | None = None
+    tenant: str | None = None
+    content: str | None = None
+
+
+@dataclass(frozen=True)
+class StoragePlace:
+    """A storage as one node has it."""
+
+    node: str
+    available: bool
+    total: int
+    used: int
+
+
+@dataclass(frozen=True)
+class Storage:
+    """`id` is its name in its cluster. `total` and `used` are those of all its places, of a shared one those of one."""
+
+    id: str
+    cluster: str
+    shared: bool
+    available: bool
+    content: Sequence[str]
+    total: int
+    used: int
+    nodes: Sequence[StoragePlace]
+    observed_at: datetime | None
+
+
+@dataclass(frozen=True)
+class ContentFilter:
+    cluster: str | None = None
+    tenant: str | None = None
+    content: str | None = None
+    node: str | None = None
+
+
+@dataclass(frozen=True)
+class Volume:
+    """`nodes` have it; `vmid` is that of its guest, whose `guest` and `tenant` are set where it is one of ours."""
+
+    volid: str
+    content: str
+    format: str
+    size: int
+    nodes: Sequence[str]
+    vmid: int | None
+    guest: str | None
+    tenant: str | None
+    created_at: datetime | None
+    notes: str
+    protected: bool

@@ -1,0 +1,163 @@
+"""Storages as a tenant may see them: those that were granted to it, and of what lies there the media and its own."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+
+from app.db import clusters, guests, tenants
+from app.db.models import Guest
+from app.db.models import Storage as Place
+from app.db.session import Database, Tx
+from app.domain.access import Context, Privilege
+from app.domain.errors import Invalid, NotFound
+from app.domain.identifiers import MalformedIdentifier, NodeName, StorageId, Volid
+from app.domain.paging import Page, PageRequest
+from app.domain.storages import MEDIA, Content, ContentFilter, Granted, Storage, StorageFilter, Volume
+from app.policy import rules
+from app.pve import Pve, VolumeRow
+from app.sagas.credentials import Credentials
+
+#: How far a node's clock may be behind ours.
+_CLOCK_MARGIN = timedelta(seconds=60)
+
+
+@dataclass(frozen=True)
+class Shelf:
+    """A storage to be asked for what is on it, and as whom. `known` are guests by their numbers, whose volumes may be
+    shown; who sees all sees also those of nobody."""
+
+    pve: Pve
+    name: str
+    nodes: tuple[str, ...]
+    known: Mapping[int, Guest]
+    sees_all: bool
+
+
+class Storages:
+    def __init__(self, db: Database, credentials: Credentials) -> None:
+        self._db = db
+        self._credentials = credentials
+
+    def list(self, ctx: Context, wanted: StorageFilter, request: PageRequest) -> Page[Storage]:
+        """From the inventory; costs PVE nothing."""
+        rules.require_scope(ctx, Privilege.TENANT_AUDIT)
+        with self._db.read() as tx:
+            named = clusters.find(tx, rules.visible(ctx), wanted.cluster).id if wanted.cluster is not None else None
+            granted = _granted(tx, ctx, wanted.tenant)
+            return clusters.page_of_storages(tx, granted, named, wanted.content, request)
+
+    def get(self, ctx: Context, storage: str, cluster: str | None) -> Storage:
+        """Raises NotFound for one that is not granted, Invalid where several clusters have one of that name."""
+        rules.require_scope(ctx, Privilege.TENANT_AUDIT)
+        with self._db.read() as tx:
+            return clusters.storage_view(tx, _places(tx, ctx, storage, cluster, _granted(tx, ctx, None)))
+
+    def content(self, ctx: Context, storage: str, wanted: ContentFilter, request: PageRequest) -> Page[Volume]:
+        """Read from PVE, with one call per node that has the storage (a shared one: one call).
+
+        A tenant is asked for with its own token, and sees media and the volumes of its own guests. A node that is away
+        is the answer's failure: a list without its part would look whole.
+        """
+        with self._db.read() as tx:
+            shelf = self._shelf(tx, ctx, storage, wanted)
+        seen: dict[str, list[str]] = defaultdict(list)
+        rows: dict[str, VolumeRow] = {}
+        for node in shelf.nodes:
+            for row in shelf.pve.node(NodeName(node)).storage_content(StorageId(shelf.name), wanted.content):
+                if _may_be_shown(shelf, row):
+                    rows[row.volid] = row
+                    seen[row.volid].append(node)
+        return _page([_volume(shelf, rows[volid], seen[volid]) for volid in sorted(rows)], request)
+
+    def _shelf(self, tx: Tx, ctx: Context, storage: str, wanted: ContentFilter) -> Shelf:
+        granted = _granted(tx, ctx, wanted.tenant)
+        places = _places(tx, ctx, storage, wanted.cluster, granted)
+        cluster = places[0].cluster_id
+        nodes = _asked(places, wanted.node)
+        if granted is None:
+            rules.require(ctx, Privilege.GUEST_AUDIT)
+            known = {row.vmid: row for row in guests.of_cluster(tx, cluster)}
+            return Shelf(self._credentials.as_admin(cluster), storage, nodes, known, sees_all=True)
+        ref = wanted.tenant if wanted.tenant is not None else rules.only_tenant(ctx)
+        tenant = tenants.find(tx, rules.visible(ctx), ref)
+        rules.require(ctx, Privilege.GUEST_AUDIT, on=tenant.id)
+        known = {row.vmid: row for row in guests.of_tenant(tx, tenant.id)}
+        return Shelf(self._credentials.as_tenant(rules.acting(ctx, tenant.id)), storage, nodes, known, sees_all=False)
+
+
+def _granted(tx: Tx, ctx: Context, tenant: str | None) -> Granted:
+    """What the caller, or this one of his tenants, may use; None for who sees whole clusters and names no tenant."""
+    if tenant is not None:
+        row = tenants.find(tx, rules.visible(ctx), tenant)
+        return {row.cluster_id: frozenset(row.storages)}
+    if rules.sees_clusters(ctx):
+        return None
+    found: dict[str, frozenset[str]] = defaultdict(frozenset)
+    for row in tenants.within(tx, rules.visible(ctx)):
+        found[row.cluster_id] |= frozenset(row.storages)
+    return found
+
+
+def _places(tx: Tx, ctx: Context, storage: str, cluster: str | None, granted: Granted) -> Sequence[Place]:
+    """The storage on every node that has it, in one cluster."""
+    named = clusters.find(tx, rules.visible(ctx), cluster).id if cluster is not None else None
+    places = clusters.places_of(tx, granted, named, storage)
+    if not places:
+        raise NotFound
+    if len({place.cluster_id for place in places}) > 1:
+        raise Invalid({"cluster": ["name it: several clusters have a storage of this name"]})
+    return places
+
+
+def _asked(places: Sequence[Place], node: str | None) -> tuple[str, ...]:
+    """The nodes that know what is on it. All that have one of their own; of a shared one any that reaches it."""
+    if node is not None:
+        places = [place for place in places if place.node == node]
+        if not places:
+            raise Invalid({"node": ["is not a node that has this storage"]})
+    if places[0].shared:
+        places = sorted(places, key=lambda place: (not place.available, place.node))[:1]
+    return tuple(place.node for place in places)
+
+
+def _may_be_shown(shelf: Shelf, row: VolumeRow) -> bool:
+    """PVE filters by rights on vmids, which are used again: what is older than the guest is a former one's."""
+    if shelf.sees_all:
+        return row.content in set(Content)
+    if row.vmid is None:
+        return row.content in MEDIA
+    owner = shelf.known.get(row.vmid)
+    if owner is None:
+        return False
+    return row.content != Content.BACKUP or row.ctime is None or _moment(row.ctime) > owner.created_at - _CLOCK_MARGIN
+
+
+def _volume(shelf: Shelf, row: VolumeRow, nodes: Iterable[str]) -> Volume:
+    owner = shelf.known.get(row.vmid) if row.vmid is not None else None
+    return Volume(
+        volid=row.volid, content=row.content, format=row.format, size=row.size, nodes=sorted(nodes),
+        vmid=int(row.vmid) if row.vmid is not None else None, guest=owner.id if owner else None,
+        tenant=owner.tenant_id if owner else None, created_at=_moment(row.ctime) if row.ctime else None,
+        notes=row.notes, protected=row.protected,
+    )  # fmt: skip
+
+
+def _page(volumes: Sequence[Volume], request: PageRequest) -> Page[Volume]:
+    """By name; the cursor is the last one shown."""
+    start = 0
+    if request.cursor is not None:
+        try:
+            last = Volid.parse(request.cursor)
+        except MalformedIdentifier:
+            raise Invalid({"cursor": ["is not a cursor of this list"]}) from None
+        start = sum(volume.volid <= last for volume in volumes)
+    shown = volumes[start : start + request.limit]
+    more = start + request.limit < len(volumes)
+    return Page(shown, len(volumes), shown[-1].volid if more else None)
+
+
+def _moment(seconds: int) -> datetime:
+    return datetime.fromtimestamp(seconds, UTC)
