@@ -26,6 +26,8 @@ from app.services.access import Access
 from app.services.api_keys import ApiKeys
 from app.services.auth import Auth
 from app.services.clusters import Clusters
+from app.services.drift import Drifts
+from app.services.drift.comparing import Comparison
 from app.services.guests import NODE_QUEUE, STORAGE_QUEUE, GuestRules, Guests
 from app.services.health import Health
 from app.services.idempotency import IdempotencyKeys
@@ -84,6 +86,7 @@ def build(settings: Settings) -> House:
         pools=Pools(db),
         storages=Storages(db, credentials),
         guests=Guests(db, engine, credentials, rules),
+        drift=Drifts(db),
         operations=Operations(db, engine, REGISTRY),
         templates=Templates(db),
         health=Health(db, lease=LEASE, stale=stale),
@@ -120,7 +123,13 @@ def run_worker(settings: Settings) -> None:
     check_schema(settings)
     house = build(settings)
     inventory = Inventory(house.db, house.credentials)
+    comparison = Comparison(house.db, house.credentials, vmid_rest=settings.vmid_quarantine_seconds)
     strays = Strays(house.db, house.credentials, stop=settings.stop_privileged)
+
+    def look() -> None:
+        inventory.refresh()
+        comparison.compare()
+
     Worker(
         house.db,
         REGISTRY,
@@ -128,7 +137,7 @@ def run_worker(settings: Settings) -> None:
         house.credentials,
         QUEUES,
         [
-            Chore("inventory", settings.inventory_interval, inventory.refresh),
+            Chore("inventory", settings.inventory_interval, look),
             Chore("strays", settings.inventory_interval, strays.sweep),
             Chore("media", _MEDIA_INTERVAL, inventory.refresh_media),
         ],

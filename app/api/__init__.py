@@ -15,6 +15,7 @@ from app.api import (
     api_keys,
     auth,
     docs,
+    drift,
     errors,
     gate,
     health,
@@ -73,6 +74,9 @@ URLS: Mapping[str, Mapping[str, type[MethodView]]] = {
         "/operations/<operation>": operations.OperationView,
         "/operations/<operation>/cancel": operations.CancelView,
         "/operations/<operation>/resolve": operations.ResolveView,
+    },
+    "drift": {
+        "/drift": drift.DriftsView,
     },
     "health": {
         "/health": health.HealthView,

@@ -30,6 +30,7 @@ _TAGS = {
     "vms": "Virtual machines on Proxmox VE",
     "cts": "Containers on Proxmox VE, always unprivileged",
     "templates": "The catalog of what may be deployed",
+    "drift": "What was changed in Proxmox VE behind our back",
     "operations": "Long work: followed, cancelled, resolved",
     "health": "Whether it lives and can be used",
 }
@@ -115,7 +116,7 @@ def _finish(path: str, method: str, operation: dict[str, Any], parameters: Seque
     elif path in _LOG_IN_ONLY:
         operation["security"] = [{"bearer": []}]
     refusals = {400, 422, 429} | (set() if is_public else {401, 403})
-    if parameters or "/proxmox/" in path or path == "/api/operations":
+    if parameters or "/proxmox/" in path or path in ("/api/operations", "/api/drift"):
         refusals.add(404)
     if method in MUTATIONS:
         refusals |= {409, 413, 415}

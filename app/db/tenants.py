@@ -92,6 +92,12 @@ def views(tx: Tx, rows: Sequence[Tenant]) -> list[domain.Tenant]:
     ]
 
 
+def pools(tx: Tx, cluster: str) -> dict[str, str]:
+    """The pools of a cluster's tenants -> whose."""
+    rows = tx.scalars(sa.select(Tenant).where(Tenant.cluster_id == cluster))
+    return {row.poolid: row.id for row in rows}
+
+
 def guest_count(tx: Tx, tenant: str) -> int:
     return tx.scalar(sa.select(sa.func.count()).select_from(Guest).where(Guest.tenant_id == tenant)) or 0
 

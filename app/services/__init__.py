@@ -8,6 +8,7 @@ from app.services.access import Access
 from app.services.api_keys import ApiKeys
 from app.services.auth import Auth
 from app.services.clusters import Clusters
+from app.services.drift import Drifts
 from app.services.guests import Guests
 from app.services.health import Health
 from app.services.idempotency import IdempotencyKeys
@@ -38,6 +39,7 @@ class Services:
     pools: Pools
     storages: Storages
     guests: Guests
+    drift: Drifts
     operations: Operations
     templates: Templates
     health: Health

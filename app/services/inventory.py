@@ -16,7 +16,7 @@ from typing import Any
 
 import structlog
 
-from app.db import clusters, guests, operations, quota, strays, tenants
+from app.db import audit, clusters, drift, guests, operations, quota, strays, tenants
 from app.db.models import Cluster, Guest, InventoryGuest, Node, Storage
 from app.db.session import Database, Tx, now
 from app.domain.errors import PveError, PveRefused
@@ -28,6 +28,8 @@ from app.sagas.credentials import Credentials
 
 MEDIA = ("iso", "vztmpl")
 
+#: What is known of a guest beyond its listing counts no more once that differs.
+_CHANGED = {"looked_at": None, "compared_at": None}
 #: How many guests PVE is asked for, one by one, in a round.
 _LOOKS = 20
 _RIGHTS = "Look at the rights of the cluster's API token: it must see all nodes and guests."
@@ -175,7 +177,7 @@ def _write_guests(tx: Tx, cluster: Cluster, seen: Iterable[ResourceGuest]) -> Ma
     now_there = {int(guest.vmid): guest for guest in seen}
     before = {row.vmid: row.kind for row in clusters.seen_guests(tx, cluster.id)}
     rows = [_seen(guest) for guest in now_there.values()]
-    clusters.replace(tx, cluster.id, InventoryGuest, ("vmid",), rows, on_change={"looked_at": None})
+    clusters.replace(tx, cluster.id, InventoryGuest, ("vmid",), rows, on_change=_CHANGED)
     changed: dict[str, dict[str, Sighting]] = defaultdict(dict)
     for row in guests.of_cluster(tx, cluster.id):
         there = now_there.get(row.vmid)
@@ -209,6 +211,11 @@ def _write_missing(tx: Tx, row: Guest) -> None:
     log.warning("guest.missing", guest=row.id, vmid=row.vmid)
     row.state, row.addresses, row.changed_at = GuestState.MISSING, [], now()
     quota.release(tx, row.tenant_id, row.id, guest.RUNNING_DIMENSIONS)
+    drift.note_missing(tx, row)
+    audit.record_own(
+        tx, "guest.drifted", tenant=row.tenant_id, guest=row.id, subject=f"{row.name} (vmid {row.vmid}): missing",
+        result="alert",
+    )  # fmt: skip
 
 
 def _write_facts(tx: Tx, row: Guest, there: ResourceGuest) -> None:
@@ -231,7 +238,7 @@ def _facts(row: Guest, there: ResourceGuest) -> Mapping[str, Any]:
         state = GuestState.UNKNOWN
     if state == GuestState.RUNNING and row.state in (GuestState.PAUSED, GuestState.SUSPENDED):
         state = GuestState(row.state)
-    return {"state": state, "node": there.node, "locked": bool(there.lock), "template": there.template}
+    return {"state": state, "locked": bool(there.lock), "template": there.template}
 
 
 def _differs(row: Guest, facts: Mapping[str, Any]) -> bool:

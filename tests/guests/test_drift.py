@@ -9,7 +9,7 @@ import pytest
 
 from tests.house import Caller, House, container, wait_for
 from tests.lab.process import LabProcess
-from tests.privilege.planting import Planter, rounds
+from tests.privilege.planting import Planter, audit, rounds
 
 
 @pytest.fixture(scope="module")
@@ -99,6 +99,177 @@ def test_l43_refused_is_not_absent(drifting: House, member: Caller, tenant: dict
     assert usage(drifting, tenant)["allocated"]["memory"] == 128, "it may be put back"
     member.done("DELETE", path_of(guest))
     assert usage(drifting, tenant)["allocated"]["memory"] == 0
+
+
+# -- what is noticed, told and charged
+
+
+def drift_of(house: House, tenant: dict[str, Any], **wanted: Any) -> dict[str, Any]:
+    """The only drift of a tenant, as an administrator sees it, once it is there and as wanted."""
+
+    def found() -> dict[str, Any] | None:
+        rows = house.admin().get(f"/drift?tenant={tenant['id']}").get_json()["data"]
+        fits = [row for row in rows if all(row[name] == value for name, value in wanted.items())]
+        return fits[0] if fits and len(rows) == 1 else None
+
+    one: dict[str, Any] = wait_for(found)
+    return one
+
+
+def none_left(house: House, tenant: dict[str, Any]) -> bool:
+    return bool(house.admin().get(f"/drift?tenant={tenant['id']}").get_json()["count"] == 0)
+
+
+@pytest.mark.parametrize(("kind", "runs"), [("ct", False), ("ct", True), ("vm", False)])
+def test_l27_a_resized_guest_is_noticed_charged_and_told_once(
+    drifting: House, tenant: dict[str, Any], member: Caller, kind: str, runs: bool
+) -> None:
+    """Also over the limit: what exists is charged, and only further growth is refused. Put back, it is over."""
+    drifting.admin().put(f"/tenants/{tenant['id']}/quota", {"memory": 200, "cores": 4, "running_memory": 200})
+    guest = make(member, kind, start=runs)
+    option = "hostname" if kind == "ct" else "name"
+    drifting.pve.put(f"{in_pve(guest)}/config", memory=256, cores=2, **{option: "renamed"})
+    expected = {
+        "name": {"expected": guest["name"], "found": "renamed"}, "cores": {"expected": 1, "found": 2},
+        "memory": {"expected": 128, "found": 256},
+    }  # fmt: skip
+    found = drift_of(drifting, tenant, kind="changed")
+    assert (found["guest"], found["vmid"], found["differences"]) == (guest["id"], guest["vmid"], expected)
+    shown = member.get(path_of(guest)).get_json()
+    assert (shown["name"], shown["memory"], shown["cores"]) == ("renamed", 256, 2)
+    used = usage(drifting, tenant)
+    assert (used["allocated"]["memory"], used["allocated"]["cores"]) == (256, 2)
+    assert used["running"] == ({"cores": 2, "memory": 256} if runs else {"cores": 0, "memory": 0})
+    refused = member.post("/proxmox/cts", container())
+    assert (refused.status_code, refused.get_json()["used"]) == (403, 256)
+    rounds(drifting, 2)
+    (row,) = audit(drifting, "guest.drifted", tenant["id"])
+    assert (row.actor, row.guest_id) == ("poolhouse", guest["id"])
+    assert "memory 128 -> 256" in (row.subject or "")
+
+    drifting.pve.put(f"{in_pve(guest)}/config", memory=128, cores=1, **{option: guest["name"]})
+    wait_for(lambda: none_left(drifting, tenant))
+    assert usage(drifting, tenant)["allocated"]["memory"] == 128
+    assert len(audit(drifting, "guest.drift_ended", tenant["id"])) == 1
+
+
+@pytest.mark.parametrize("kind", ["ct", "vm"])
+def test_l27_a_grown_disk_is_noticed_and_charged(
+    drifting: House, tenant: dict[str, Any], member: Caller, planter: Planter, kind: str
+) -> None:
+    guest = make(member, kind)
+    disk = "rootfs" if kind == "ct" else "scsi0"
+    planter.done(drifting.pve.put(f"{in_pve(guest)}/resize", disk=disk, size="3G"))
+    found = drift_of(drifting, tenant, kind="changed")
+    assert found["differences"] == {"disk_gb": {"expected": 1, "found": 3}}
+    assert usage(drifting, tenant)["allocated"]["disk_gb"] == 3
+
+
+def test_what_we_do_ourselves_is_no_drift(drifting: House, tenant: dict[str, Any], member: Caller) -> None:
+    """Created, changed, grown, cloned, run and deleted, with the inventory reading all the time."""
+    guest = make(member, start=True)
+    machine = make(member, "vm", template="debian-12-vm", disk_gb=3, start=True)
+    for change in ({"memory": 256}, {"disk_increment_gb": 1}, {"cores": 2, "name": "other"}, {"memory": 64}):
+        member.done("PATCH", path_of(guest), change)
+        member.done("PATCH", path_of(machine), change)
+    rounds(drifting, 2)
+    member.done("POST", f"{path_of(machine)}/stop", {"force": True})
+    member.done("DELETE", f"{path_of(guest)}?force=true")
+    rounds(drifting, 2)
+    assert none_left(drifting, tenant)
+    assert audit(drifting, "guest.drifted", tenant["id"]) == []
+
+
+def test_what_a_member_asks_for_afterwards_is_agreed(drifting: House, tenant: dict[str, Any], member: Caller) -> None:
+    guest = make(member)
+    drifting.pve.put(f"{in_pve(guest)}/config", memory=256, cores=2)
+    drift_of(drifting, tenant, kind="changed")
+    member.done("PATCH", path_of(guest), {"memory": 512})
+    found = wait_for(
+        lambda: (one := drift_of(drifting, tenant))["differences"].keys() == {"cores"} and one,
+    )
+    assert found["differences"] == {"cores": {"expected": 1, "found": 2}}
+
+
+def test_a_guest_on_another_node_is_followed_and_told(
+    drifting: House, tenant: dict[str, Any], member: Caller, planter: Planter
+) -> None:
+    guest = make(member)
+    target = "n2" if guest["node"] == "n1" else "n1"
+    planter.done(drifting.pve.post(f"{in_pve(guest)}/migrate", target=target))
+    found = drift_of(drifting, tenant, kind="moved")
+    assert found["differences"] == {"node": {"expected": guest["node"], "found": target}}
+    assert member.get(path_of(guest)).get_json()["node"] == target
+    member.done("POST", f"{path_of(guest)}/start")
+
+
+def test_a_guest_out_of_its_pool_is_told_and_takes_no_work(
+    drifting: House, tenant: dict[str, Any], member: Caller
+) -> None:
+    guest = make(member)
+    take_out(drifting, guest)
+    found = drift_of(drifting, tenant, kind="outside_pool")
+    assert found["differences"] == {"pool": {"expected": tenant["poolid"], "found": None}}
+    mark = drifting.pve.mark()
+    for answer in (
+        member.post(f"{path_of(guest)}/start"), member.patch(path_of(guest), {"memory": 256}),
+        member.delete(path_of(guest)), member.get(f"{path_of(guest)}/config"),
+    ):  # fmt: skip
+        assert (answer.status_code, answer.get_json()["code"]) == (409, "guest.outside_pool")
+        assert "/api/drift" in answer.get_json()["remedy"]
+    assert drifting.pve.writes(mark) == []
+    assert usage(drifting, tenant)["running"]["memory"] == 0
+    drifting.pve.put("/pools", poolid=tenant["poolid"], vms=guest["vmid"])
+    wait_for(lambda: none_left(drifting, tenant))
+    member.done("POST", f"{path_of(guest)}/start")
+
+
+def test_l17_members_see_their_own_drift_and_no_foreign_names(
+    drifting: House, tenant: dict[str, Any], member: Caller, planter: Planter
+) -> None:
+    """A guest moved to another tenant's pool: its tenant is told that it left, the other one nothing."""
+    other = drifting.make_tenant()
+    stranger = drifting.make_member(other)
+    guest = make(member)
+    planter.move_in(guest["vmid"], other["poolid"])
+    found = drift_of(drifting, tenant, kind="moved")
+    assert found["differences"]["pool"] == {"expected": tenant["poolid"], "found": other["poolid"]}
+    listed = member.get("/drift")
+    assert [row["id"] for row in listed.get_json()["data"]] == [found["id"]]
+    assert listed.get_json()["data"][0]["differences"]["pool"] == {"expected": tenant["poolid"], "found": None}
+    assert other["poolid"] not in listed.get_data(as_text=True)
+    assert stranger.get("/drift").get_json()["data"] == []
+    assert member.get(f"/drift?tenant={other['id']}").status_code == 404
+    assert member.get("/drift?kind=changed").get_json()["data"] == []
+    told = "".join(row.subject or "" for row in audit(drifting, "guest.drifted", tenant["id"]))
+    assert other["poolid"] not in told
+
+
+def test_a_guest_made_in_a_tenants_pool_behind_our_back_is_told(
+    drifting: House, tenant: dict[str, Any], member: Caller, planter: Planter
+) -> None:
+    vmid = planter.container(hostname="foundling", privileged=False, pool=tenant["poolid"])
+    found = drift_of(drifting, tenant, kind="unmanaged")
+    assert {**found, "id": "", "first_seen_at": ""} == {
+        "id": "", "kind": "unmanaged", "tenant": tenant["id"], "guest": None, "cluster": "lab", "node": "n1",
+        "vmid": vmid, "guest_kind": "ct", "name": "foundling", "differences": {}, "first_seen_at": "",
+    }  # fmt: skip
+    assert member.get("/drift").get_json()["data"] == [found]
+    rounds(drifting, 2)
+    assert len(audit(drifting, "guest.drifted", tenant["id"])) == 1
+    drifting.pve.delete(f"/nodes/n1/lxc/{vmid}")
+    wait_for(lambda: none_left(drifting, tenant))
+
+
+def test_a_missing_guest_is_drift_until_it_is_back_or_deleted(
+    drifting: House, tenant: dict[str, Any], member: Caller
+) -> None:
+    guest = make(member)
+    drifting.pve.delete(in_pve(guest))
+    found = drift_of(drifting, tenant, kind="missing")
+    assert found["guest"] == guest["id"]
+    member.done("DELETE", path_of(guest))
+    assert none_left(drifting, tenant)
 
 
 # -- work on a guest that has left its pool

@@ -2,6 +2,7 @@
 
 from app.db.models.access import ApiKey, Member, Session, User
 from app.db.models.clusters import Cluster, InventoryGuest, Node, Storage, Volume
+from app.db.models.drift import Drift
 from app.db.models.guests import Guest, VmidClaim
 from app.db.models.operations import Idempotency, Operation, OperationStep, Worker
 from app.db.models.table import Table
@@ -12,6 +13,7 @@ __all__ = [
     "ApiKey",
     "AuditEntry",
     "Cluster",
+    "Drift",
     "Guest",
     "Idempotency",
     "InventoryGuest",

@@ -76,7 +76,8 @@ class InventoryGuest(_Observed, Table):
     """Every guest of the cluster, ours or not, as `/cluster/resources` last told.
 
     `looked_at` is when a container's config was last read for what that does not tell; null since it changed.
-    `privileged_in` is the tenant that holds it though it is privileged.
+    `privileged_in` is the tenant that holds it though it is privileged. `compared_at` is when it was last held against
+    what was agreed on for it, where it is one of ours; null since it changed.
     """
 
     __tablename__ = "observed_guests"
@@ -90,3 +91,4 @@ class InventoryGuest(_Observed, Table):
     facts: Mapped[dict[str, Any]]
     looked_at: Mapped[datetime | None]
     privileged_in: Mapped[str | None]
+    compared_at: Mapped[datetime | None]

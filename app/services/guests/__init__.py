@@ -8,7 +8,7 @@ from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from app.db import audit, clusters, guests, operations, quota, tenants
+from app.db import audit, clusters, drift, guests, operations, quota, tenants
 from app.db.models import Guest, Tenant
 from app.db.session import Database, Tx
 from app.domain.access import Context, Privilege, TenantScope
@@ -268,6 +268,7 @@ class Guests:
             raise Conflict("The tenant is being deleted.", code="tenant.not_ready")
         row = guests.again(tx, row)
         _require_free(tx, row)
+        _require_in_its_pool(tx, row)
         return row
 
     def _expected_digest(self, ctx: Context, kind: GuestKind, ref: str, expected: Collection[str]) -> str:
@@ -288,6 +289,8 @@ class Guests:
     def _live(self, ctx: Context, row: Guest, ask: Callable[[GuestApi], Any]) -> Any:
         """Ask PVE, as the caller. PVE refuses what is gone like what is foreign: the inventory knows which it is."""
         node = self._credentials.as_tenant(rules.acting(ctx, row.tenant_id)).node(NodeName(row.node))
+        with self._db.read() as tx:
+            _require_in_its_pool(tx, row)
         try:
             return ask(node.lxc(VmId(row.vmid)) if row.kind == GuestKind.CT else node.qemu(VmId(row.vmid)))
         except PveRefused as error:
@@ -312,6 +315,15 @@ def _require_free(tx: Tx, row: Guest) -> None:
     open_one = operations.open_on(tx, row.id)
     if open_one is not None:
         raise Busy(f"/api/operations/{open_one}")
+
+
+def _require_in_its_pool(tx: Tx, row: Guest) -> None:
+    """PVE would refuse the tenant, and the administrator's identity does not work on guests."""
+    if drift.has_left_its_pool(tx, row.id):
+        raise Conflict(
+            "The guest stands outside its tenant's pool in Proxmox VE.", code="guest.outside_pool",
+            remedy="An administrator can put it back into its pool: see /api/drift.",
+        )  # fmt: skip
 
 
 def _claim(tx: Tx, row: Guest, wanted: Amounts) -> None:

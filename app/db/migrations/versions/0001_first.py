@@ -123,6 +123,7 @@ def upgrade() -> None:
         sa.Column("facts", sa.JSON(), nullable=False),
         sa.Column("looked_at", sa.DateTime(timezone=True), nullable=True),
         sa.Column("privileged_in", sa.String(), nullable=True),
+        sa.Column("compared_at", sa.DateTime(timezone=True), nullable=True),
         sa.Column("cluster_id", sa.String(length=36), nullable=False),
         sa.ForeignKeyConstraint(
             ["cluster_id"], ["clusters.id"], name=op.f("fk_observed_guests_cluster_id"), ondelete="CASCADE"
@@ -352,9 +353,32 @@ def upgrade() -> None:
     op.create_index(
         "ix_allocations_tenant", "allocations", ["tenant_id", "dimension", "user_id", "amount"], unique=False
     )
+    op.create_table(
+        "drift",
+        sa.Column("id", sa.String(length=36), nullable=False),
+        sa.Column("cluster_id", sa.String(length=36), nullable=False),
+        sa.Column("vmid", sa.Integer(), nullable=False),
+        sa.Column("kind", sa.String(), nullable=False),
+        sa.Column("tenant_id", sa.String(length=36), nullable=False),
+        sa.Column("guest_id", sa.String(length=36), nullable=True),
+        sa.Column("node", sa.String(), nullable=False),
+        sa.Column("guest_kind", sa.String(length=2), nullable=False),
+        sa.Column("name", sa.String(), nullable=False),
+        sa.Column("differences", sa.JSON(), nullable=False),
+        sa.Column("first_seen_at", sa.DateTime(timezone=True), nullable=False),
+        sa.ForeignKeyConstraint(["cluster_id"], ["clusters.id"], name=op.f("fk_drift_cluster_id"), ondelete="CASCADE"),
+        sa.ForeignKeyConstraint(["guest_id"], ["guests.id"], name=op.f("fk_drift_guest_id"), ondelete="CASCADE"),
+        sa.ForeignKeyConstraint(["tenant_id"], ["tenants.id"], name=op.f("fk_drift_tenant_id"), ondelete="CASCADE"),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_drift")),
+        sa.UniqueConstraint("cluster_id", "vmid", name=op.f("uq_drift_cluster_id_vmid")),
+        sa.UniqueConstraint("guest_id", name=op.f("uq_drift_guest_id")),
+    )
+    op.create_index(op.f("ix_drift_tenant_id"), "drift", ["tenant_id"], unique=False)
 
 
 def downgrade() -> None:
+    op.drop_index(op.f("ix_drift_tenant_id"), table_name="drift")
+    op.drop_table("drift")
     op.drop_index("ix_allocations_tenant", table_name="allocations")
     op.drop_table("allocations")
     op.drop_table("quota_limits")
