@@ -46,17 +46,11 @@ class Parameters:
 
 
 def create(run: Run, p: Parameters) -> Upid | None:
-    """Dispatched before and then lost: follow that task, or take what it left; else make it."""
-    pve = run.gateways.as_tenant(p.tenant)
-    node = NodeName(p.node)
-    if run.again:
-        lost = guest.find_task(run, pve, node, "vzcreate", p.vmid, p.token_id)
-        if lost is not None:
-            return lost
-        if guest.settle_half_made(run, p):
-            return None
-    upid: Upid = pve.node(node).lxc(VmId(p.vmid)).create(spec=_wanted(run, p))
-    return upid
+    """Dispatched before and then lost, or delivered twice: follow that task, or take what it left; else make it."""
+    container = run.gateways.as_tenant(p.tenant).node(NodeName(p.node)).lxc(VmId(p.vmid))
+    return guest.make_once(
+        run, lambda: guest.created_before(run, p, "vzcreate"), lambda: container.create(spec=_wanted(run, p))
+    )
 
 
 def tag(run: Run, p: Parameters) -> None:

@@ -7,7 +7,7 @@ see, join or remove. So the administrator's identity looks where the tenant's ca
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import timedelta
 from enum import Enum, auto
 from typing import Any, Protocol
@@ -47,6 +47,13 @@ class GuestParameters(Protocol):
     def vmid(self) -> int: ...
     @property
     def vmid_rest(self) -> int: ...
+
+
+class CreatedParameters(GuestParameters, Protocol):
+    """What every saga that has PVE create a guest with the tenant's token carries."""
+
+    @property
+    def token_id(self) -> str: ...
 
 
 class MadeParameters(GuestParameters, Protocol):
@@ -110,22 +117,56 @@ def find_task(run: Run, pve: Pve, node: NodeName, task_type: str, subject: int, 
     return next((row.upid for row in rows if row.started_by(ours) and row.upid not in run.judged), None)
 
 
+def make_once(run: Run, before: Callable[[], tuple[bool, Upid | None]], make: Callable[[], Upid]) -> Upid | None:
+    """The task that makes the guest; None where the guest stands already.
+
+    `before` tells whether PVE was asked earlier, and the task of that: after a crash or a lost answer, and where PVE
+    has something under our vmid, as the call may have reached it twice and the answer be the second one's.
+    """
+    if run.again:
+        asked, task = before()
+        if asked:
+            return task
+    try:
+        return make()
+    except PveRefused as error:
+        if error.code != "pve.exists":
+            raise
+        asked, task = before()
+        if not asked:
+            raise
+        return task
+
+
+def created_before(run: Run, p: CreatedParameters, task_type: str) -> tuple[bool, Upid | None]:
+    """For `make_once`: a task of this type for our vmid, or what it left."""
+    pve = run.gateways.as_tenant(p.tenant)
+    lost = find_task(run, pve, NodeName(p.node), task_type, p.vmid, p.token_id)
+    return lost is not None or settle_half_made(run, p), lost
+
+
 def settle_half_made(run: Run, p: GuestParameters) -> bool:
     """After a lost answer or a failed task: True where the guest stands whole in its pool, False where there is none.
 
     Raises PveLocked while PVE still works on it, Conflict where the vmid is somebody else's.
     """
     sight = look(run, p)
-    if sight is Sight.ABSENT:
-        return False
     if sight is Sight.BEING_MADE:
         raise PveLocked("PVE still works on this guest.")
-    if sight is Sight.STRANGERS:
+    if sight is Sight.STRANGERS or (sight is Sight.ABSENT and _is_elsewhere(run, p)):
         raise Conflict("This vmid was taken behind our back.", code="vmid.taken", remedy="Try again.")
+    if sight is Sight.ABSENT:
+        return False
     pool = run.gateways.as_admin(p.cluster).pools
     if p.vmid not in pool.get(PoolId(p.poolid)).vmids:
         pool.add_guests(PoolId(p.poolid), [VmId(p.vmid)])
     return True
+
+
+def _is_elsewhere(run: Run, p: GuestParameters) -> bool:
+    """A guest of the other kind, or on another node, has our vmid: `look` cannot see it."""
+    pve: Pve = run.gateways.as_admin(p.cluster)
+    return any(row.vmid == p.vmid for row in pve.cluster.resources().guests)
 
 
 def check_made(run: Run, p: MadeParameters) -> None:

@@ -68,7 +68,13 @@ class PveTasks:
             error = task_failure(upid, status.exitstatus or "", node.task_log(upid, limit=_LOG_LINES))
         except PveAbsent as lost:
             error = lost
-        return {"ok": False, "again": isinstance(error, PveAway | PveAbsent), "problem": _problem(error, upid)}
+        return {"ok": False, "again": _is_again(error, upid), "problem": _problem(error, upid)}
+
+
+def _is_again(error: AppError, upid: Upid) -> bool:
+    """Whether its step is to be called again. Only a clone's task finds out that something is there already: it may be
+    what the same call, delivered before, has made, and the step looks whose it is."""
+    return isinstance(error, PveAway | PveAbsent) or (error.code == "pve.exists" and upid.task_type == "qmclone")
 
 
 def _problem(error: AppError, upid: Upid) -> dict[str, Any]:

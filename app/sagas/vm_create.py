@@ -48,32 +48,28 @@ class Parameters:
 
 
 def create(run: Run, p: Parameters) -> Upid | None:
-    """Dispatched before and then lost: follow that task, or take what it left; else make it."""
+    """Dispatched before and then lost, or delivered twice: follow that task, or take what it left; else make it."""
     if p.template_vmid is not None:
         return _clone(run, p, VmId(p.template_vmid), NodeName(p.template_node or p.node))
-    pve = run.gateways.as_tenant(p.tenant)
-    if run.again:
-        lost = guest.find_task(run, pve, NodeName(p.node), "qmcreate", p.vmid, p.token_id)
-        if lost is not None:
-            return lost
-        if guest.settle_half_made(run, p):
-            return None
-    upid: Upid = pve.node(NodeName(p.node)).qemu(VmId(p.vmid)).create(spec=_wanted(run, p))
-    return upid
+    vm = run.gateways.as_tenant(p.tenant).node(NodeName(p.node)).qemu(VmId(p.vmid))
+    return guest.make_once(
+        run, lambda: guest.created_before(run, p, "qmcreate"), lambda: vm.create(spec=_wanted(run, p))
+    )
 
 
 def _clone(run: Run, p: Parameters, source: VmId, node: NodeName) -> Upid | None:
     """A clone's task carries the source's id, so a lost one is known by what it leaves: a guest with our mark."""
-    pve = run.gateways.as_tenant(p.tenant)
-    if run.again:
+    on = run.gateways.as_tenant(p.tenant).node(node)
+
+    def before() -> tuple[bool, None]:
         if guest.settle_half_made(run, p):
-            return None
-        if any(row.type == "qmclone" and row.id == str(source) for row in pve.node(node).tasks(source="active")):
+            return True, None
+        if any(row.type == "qmclone" and row.id == str(source) for row in on.tasks(source="active")):
             raise PveLocked("A clone of this tenant may still be under way.")
-    upid: Upid = (
-        pve.node(node)
-        .qemu(source)
-        .clone(
+        return False, None
+
+    def make() -> Upid:
+        upid: Upid = on.qemu(source).clone(
             newid=VmId(p.vmid),
             name=GuestName(p.name),
             full=True,
@@ -82,8 +78,9 @@ def _clone(run: Run, p: Parameters, source: VmId, node: NodeName) -> Upid | None
             description=owner_mark(p.guest),
             target=NodeName(p.node) if p.node != node else None,
         )
-    )
-    return upid
+        return upid
+
+    return guest.make_once(run, before, make)
 
 
 def configure(run: Run, p: Parameters) -> None:

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from tests.house import Caller, House, container, vm, wait_for
+from tests.privilege.planting import Planter
 
 KINDS = ("cts", "vms")
 BODIES = {"cts": container, "vms": vm}
@@ -177,6 +178,52 @@ def test_a_lost_answer_makes_no_second_guest(house: House, tenant: dict[str, Any
         guest = member.done("POST", "/proxmox/cts", container())["result"]["guest"]
     created = [c for c in house.pve.tasks() if c["type"] == "vzcreate" and c["id"] == str(guest["vmid"])]
     assert len(created) == 1
+
+
+@pytest.mark.parametrize(
+    ("kind", "body", "answers"),
+    [
+        ("cts", container(), [200, 500]),
+        ("vms", vm(), [200, 500]),
+        ("vms", vm(template="debian-12-vm", disk_gb=2), [200, 200]),
+    ],
+    ids=["ct", "vm", "clone"],
+)
+def test_a_call_that_arrives_twice_makes_the_guest_it_asked_for(
+    house: House, tenant: dict[str, Any], member: Caller, kind: str, body: dict[str, Any], answers: list[int]
+) -> None:
+    """L74: the answer is the second one's, "already exists", and what exists is ours. Of a clone its task finds out."""
+    mark = house.pve.mark()
+    with house.pve.fault(method="POST", path="/nodes/[^/]+/(lxc|qemu|qemu/[0-9]+/clone)$", kind="duplicate", count=1):
+        guest = member.done("POST", f"/proxmox/{kind}", {**body, "start": True})["result"]["guest"]
+    assert guest["state"] == "running"
+    assert guest["vmid"] in house.pve.members(tenant["poolid"])
+    makings = [call for call in house.pve.writes(mark) if call["path"].endswith(("/lxc", "/qemu", "/clone"))]
+    assert [call["status"] for call in makings] == answers
+
+
+@pytest.mark.parametrize(
+    ("kind", "body"),
+    [("cts", container()), ("vms", vm()), ("vms", vm(template="debian-12-vm", disk_gb=2))],
+    ids=["ct", "vm", "clone"],
+)
+def test_a_vmid_that_somebody_took_in_between_is_his(
+    house: House, tenant: dict[str, Any], member: Caller, kind: str, body: dict[str, Any]
+) -> None:
+    """With a guest of the same kind or of the other, on this node or another."""
+    before = member.get(f"/tenants/{tenant['id']}").get_json()["usage"]
+    path = "/nodes/[^/]+/(lxc|qemu|qemu/[0-9]+/clone)$"
+    with house.pve.fault(method="POST", path=path, user="!", kind="delay", seconds=3, count=1):
+        begun = member.post(f"/proxmox/{kind}", body).get_json()
+        guest = member.get(f"/proxmox/{kind}/{begun['guest']}").get_json()
+        Planter(house).container(guest["vmid"], privileged=False)
+    path = f"/operations/{begun['id']}"
+    ended = wait_for(lambda: (found := member.get(path).get_json())["finished_at"] and found)
+    assert (ended["state"], ended["error"]["code"], ended["error"]["status"]) == ("failed", "vmid.taken", 409)
+    assert Planter(house).config(guest["vmid"])["ostype"], "the other's guest stands"
+    assert guest["vmid"] not in house.pve.members(tenant["poolid"])
+    assert member.get(f"/tenants/{tenant['id']}").get_json()["usage"] == before
+    house.pve.delete(f"/nodes/n1/lxc/{guest['vmid']}")
 
 
 def test_a_lost_answer_to_a_clone_waits_for_running_clones_only(
