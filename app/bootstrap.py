@@ -28,7 +28,8 @@ from app.services.auth import Auth
 from app.services.clusters import Clusters
 from app.services.drift import Drifts
 from app.services.drift.comparing import Comparison
-from app.services.guests import NODE_QUEUE, STORAGE_QUEUE, GuestRules, Guests
+from app.services.guests import Guests
+from app.services.guests.on_guest import NODE_QUEUE, STORAGE_QUEUE, GuestRules
 from app.services.health import Health
 from app.services.idempotency import IdempotencyKeys
 from app.services.inventory import Inventory

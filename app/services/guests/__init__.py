@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import dataclasses
 import uuid
-from collections.abc import Callable, Collection, Mapping
-from dataclasses import dataclass
+from collections.abc import Collection
 from typing import Any
 
-from app.db import audit, clusters, drift, guests, operations, quota, tenants
+from app.db import audit, clusters, guests, quota, tenants
 from app.db.models import Guest, Tenant
-from app.db.session import Database, Tx
+from app.db.session import Tx
 from app.domain.access import Context, Privilege, TenantScope
-from app.domain.errors import Busy, Conflict, Invalid, NotFound, PveAbsent, PveChanged, PveRefused
+from app.domain.errors import Conflict, Invalid, NotFound
 from app.domain.guests import (
     ContainerSpec,
     GuestChange,
@@ -22,41 +21,18 @@ from app.domain.guests import (
     Placement,
     VmSpec,
 )
-from app.domain.identifiers import NodeName, VmId
 from app.domain.operations import Operation
 from app.domain.paging import Page, PageRequest
-from app.domain.quota import Amounts
 from app.domain.tenants import TenantState
-from app.operations import Engine, Saga
-from app.operations.engine import Submission
 from app.policy import placement, rules
 from app.policy import quota as quota_rules
-from app.pve import GuestApi
 from app.sagas import ct_create, guest, guest_change, guest_delete, guest_power, vm_create
-from app.sagas.credentials import Credentials
 from app.services.guests import offers
 from app.services.guests.offers import Medium
-
-#: PVE clones onto a storage one after another, so a tenant has one clone at a time on each: whoever comes next waits
-#: for that one, not for all that the tenant wants. A node carries many guests' tasks at once.
-STORAGE_QUEUE, NODE_QUEUE = "storage", "node"
+from app.services.guests.on_guest import OnGuest, check_quota, claim, target, to_node, to_storage
 
 
-@dataclass(frozen=True)
-class GuestRules:
-    """`vmids` are ours to give; a freed one rests for `vmid_rest` seconds."""
-
-    vmids: range
-    vmid_rest: int
-
-
-class Guests:
-    def __init__(self, db: Database, engine: Engine, credentials: Credentials, settings: GuestRules) -> None:
-        self._db = db
-        self._engine = engine
-        self._credentials = credentials
-        self._settings = settings
-
+class Guests(OnGuest):
     # -- making
 
     def create_container(self, ctx: Context, spec: ContainerSpec) -> Operation:
@@ -78,7 +54,7 @@ class Guests:
                     password=self._seal(spec.password, row), nesting=spec.nesting, tags=list(spec.tags),
                     start=spec.start,
                 ),
-                _to(row),
+                to_node(row),
             )  # fmt: skip
 
     def create_vm(self, ctx: Context, spec: VmSpec) -> Operation:
@@ -102,7 +78,7 @@ class Guests:
                     template_node=_only(medium.nodes) if medium.vmid else None, cloud_init=public,
                     password=self._seal(init.password if init else None, row), tags=list(spec.tags), start=spec.start,
                 ),
-                _to_storage(row) if medium.vmid else _to(row),
+                to_storage(row) if medium.vmid else to_node(row),
             )  # fmt: skip
 
     def _tenant_for(self, tx: Tx, ctx: Context, wanted: Placement) -> Tenant:
@@ -126,7 +102,7 @@ class Guests:
         demand = dict(quota_rules.of_guest(cores=spec.cores, memory=spec.memory, disk_gb=spec.disk_gb))
         if spec.start:
             demand.update(quota_rules.of_running(cores=spec.cores, memory=spec.memory))
-        _check_quota(tx, tenant.id, ctx.caller.user, demand)
+        check_quota(tx, tenant.id, ctx.caller.user, demand)
         identity = str(uuid.uuid4())
         cluster = clusters.get(tx, tenant.cluster_id)
         vmid = guests.claim_vmid(tx, cluster.id, identity, self._settings.vmids, spec.placement.vmid)
@@ -194,20 +170,20 @@ class Guests:
         """Claims the running quota."""
         with self._db.begin() as tx:
             row = self._free_guest(tx, ctx, kind, ref, Privilege.GUEST_POWER)
-            _claim(tx, row, quota_rules.of_running(cores=row.cores, memory=row.memory))
-            return self._act(tx, ctx, row, guest_power.STARTS[kind], guest_power.Parameters(**_target(ctx, row)))
+            claim(tx, row, quota_rules.of_running(cores=row.cores, memory=row.memory))
+            return self._act(tx, ctx, row, guest_power.STARTS[kind], guest_power.Parameters(**target(ctx, row)))
 
     def stop(self, ctx: Context, kind: GuestKind, ref: str, *, force: bool, timeout: int) -> Operation:
         """Shuts down within `timeout` seconds; `force` cuts the power."""
         with self._db.begin() as tx:
             row = self._free_guest(tx, ctx, kind, ref, Privilege.GUEST_POWER)
-            parameters = guest_power.Parameters(**_target(ctx, row), force=force, timeout=timeout)
+            parameters = guest_power.Parameters(**target(ctx, row), force=force, timeout=timeout)
             return self._act(tx, ctx, row, guest_power.STOPS[kind], parameters)
 
     def reboot(self, ctx: Context, kind: GuestKind, ref: str) -> Operation:
         with self._db.begin() as tx:
             row = self._free_guest(tx, ctx, kind, ref, Privilege.GUEST_POWER)
-            return self._act(tx, ctx, row, guest_power.REBOOTS[kind], guest_power.Parameters(**_target(ctx, row)))
+            return self._act(tx, ctx, row, guest_power.REBOOTS[kind], guest_power.Parameters(**target(ctx, row)))
 
     def change(
         self, ctx: Context, kind: GuestKind, ref: str, wanted: GuestChange, expected: Collection[str] | None
@@ -225,9 +201,9 @@ class Guests:
             size = quota_rules.of_guest(cores=cores, memory=memory, disk_gb=row.disk_gb + wanted.disk_increment_gb)
             held = quota.held(tx, row.tenant_id, row.id)
             runs = not held.keys().isdisjoint(guest.RUNNING_DIMENSIONS)
-            _claim(tx, row, {**size, **(quota_rules.of_running(cores=cores, memory=memory) if runs else {})})
+            claim(tx, row, {**size, **(quota_rules.of_running(cores=cores, memory=memory) if runs else {})})
             parameters = guest_change.Parameters(
-                **_target(ctx, row), change=dataclasses.asdict(wanted), held={str(d): n for d, n in held.items()},
+                **target(ctx, row), change=dataclasses.asdict(wanted), held={str(d): n for d, n in held.items()},
                 digest=digest,
                 before={
                     "name": row.name, "tags": list(row.tags), "cores": row.cores, "memory": row.memory,
@@ -243,63 +219,11 @@ class Guests:
             if row.state == GuestState.RUNNING and not force:
                 raise Conflict("The guest runs.", code="guest.running", remedy="Stop it first, or use force=true.")
             parameters = guest_delete.Parameters(
-                **_target(ctx, row), vmid_rest=self._settings.vmid_rest, force=force, purge=purge
+                **target(ctx, row), vmid_rest=self._settings.vmid_rest, force=force, purge=purge
             )
             operation = self._act(tx, ctx, row, guest_delete.DELETES[kind], parameters)
             row.state = GuestState.DELETING
             return operation
-
-    def _act(self, tx: Tx, ctx: Context, row: Guest, saga: Saga, parameters: Any) -> Operation:
-        audit.record(tx, ctx, saga.type, tenant=row.tenant_id, guest=row.id, subject=row.name)
-        return self._engine.submit(tx, ctx, saga, parameters, _to(row))
-
-    # -- what the methods share
-
-    def _found(self, tx: Tx, ctx: Context, kind: GuestKind, ref: str, privilege: Privilege) -> Guest:
-        row = guests.find(tx, rules.visible(ctx), kind, ref)
-        rules.require(ctx, privilege, on=row.tenant_id)
-        return row
-
-    def _free_guest(self, tx: Tx, ctx: Context, kind: GuestKind, ref: str, privilege: Privilege) -> Guest:
-        """A guest on which nothing is open, its tenant locked. Raises Busy with the open operation's address."""
-        row = self._found(tx, ctx, kind, ref, privilege)
-        tenant = tenants.lock(tx, row.tenant_id)
-        if tenant.state != TenantState.ACTIVE:
-            raise Conflict("The tenant is being deleted.", code="tenant.not_ready")
-        row = guests.again(tx, row)
-        _require_free(tx, row)
-        _require_in_its_pool(tx, row)
-        return row
-
-    def _expected_digest(self, ctx: Context, kind: GuestKind, ref: str, expected: Collection[str]) -> str:
-        """The config's digest as it is now, if it is one of these; PVE compares it again when the change arrives."""
-        with self._db.read() as tx:
-            row = self._found(tx, ctx, kind, ref, Privilege.GUEST_ALLOCATE)
-            _require_free(tx, row)
-        digest: str = self._live(ctx, row, lambda api: api.config()).digest
-        if digest not in expected:
-            raise PveChanged
-        return digest
-
-    def _read(self, ctx: Context, kind: GuestKind, ref: str) -> tuple[Guest, dict[str, Any]]:
-        with self._db.read() as tx:
-            row = self._found(tx, ctx, kind, ref, Privilege.GUEST_AUDIT)
-            return row, guests.document(tx, row)
-
-    def _live(self, ctx: Context, row: Guest, ask: Callable[[GuestApi], Any]) -> Any:
-        """Ask PVE, as the caller. PVE refuses what is gone like what is foreign: the inventory knows which it is."""
-        node = self._credentials.as_tenant(rules.acting(ctx, row.tenant_id)).node(NodeName(row.node))
-        with self._db.read() as tx:
-            _require_in_its_pool(tx, row)
-        try:
-            return ask(node.lxc(VmId(row.vmid)) if row.kind == GuestKind.CT else node.qemu(VmId(row.vmid)))
-        except PveRefused as error:
-            if not isinstance(error, PveAbsent) and row.state != GuestState.MISSING:
-                raise
-            raise Conflict(
-                "The guest is not where it was last seen.", code="guest.missing", log=error.upstream,
-                remedy="Look at the guest's state; an administrator can repair or forget it.",
-            ) from error  # fmt: skip
 
     def _seal(self, password: str | None, row: Guest) -> str | None:
         return self._credentials.seal(password, belongs_to=row.id) if password else None
@@ -309,46 +233,6 @@ class Guests:
             "guest": row.id, "tenant": rules.acting(ctx, tenant.id), "cluster": row.cluster_id, "poolid": tenant.poolid,
             "token_id": tenant.token_id, "node": row.node, "vmid": row.vmid, "vmid_rest": self._settings.vmid_rest,
         }  # fmt: skip
-
-
-def _require_free(tx: Tx, row: Guest) -> None:
-    open_one = operations.open_on(tx, row.id)
-    if open_one is not None:
-        raise Busy(f"/api/operations/{open_one}")
-
-
-def _require_in_its_pool(tx: Tx, row: Guest) -> None:
-    """PVE would refuse the tenant, and the administrator's identity does not work on guests."""
-    if drift.has_left_its_pool(tx, row.id):
-        raise Conflict(
-            "The guest stands outside its tenant's pool in Proxmox VE.", code="guest.outside_pool",
-            remedy="An administrator can put it back into its pool: see /api/drift.",
-        )  # fmt: skip
-
-
-def _claim(tx: Tx, row: Guest, wanted: Amounts) -> None:
-    """Let the guest hold at least this much. Raises QuotaExceeded."""
-    held = quota.held(tx, row.tenant_id, row.id)
-    growth = quota_rules.growth(held, wanted)
-    _check_quota(tx, row.tenant_id, row.user_id, growth)
-    quota.allocate(tx, row, {dimension: held.get(dimension, 0) + amount for dimension, amount in growth.items()})
-
-
-def _to(row: Guest) -> Submission:
-    lane = f"{row.tenant_id}/{row.cluster_id}/{row.node}"
-    return Submission(tenant=row.tenant_id, guest=row.id, queue=NODE_QUEUE, lane=lane)
-
-
-def _to_storage(row: Guest) -> Submission:
-    lane = f"{row.tenant_id}/{row.cluster_id}/{row.storage}"
-    return Submission(tenant=row.tenant_id, guest=row.id, queue=STORAGE_QUEUE, lane=lane)
-
-
-def _target(ctx: Context, row: Guest) -> Mapping[str, Any]:
-    return {
-        "guest": row.id, "kind": row.kind, "tenant": rules.acting(ctx, row.tenant_id), "cluster": row.cluster_id,
-        "poolid": row.poolid, "node": row.node, "vmid": row.vmid,
-    }  # fmt: skip
 
 
 def _named_tenant(tx: Tx, scope: TenantScope, wanted: Placement) -> Tenant | None:
@@ -378,14 +262,6 @@ def _locked(tx: Tx, tenant: Tenant) -> Tenant:
     if row.state != TenantState.ACTIVE:
         raise Conflict("The tenant is not ready.", code="tenant.not_ready", remedy="Wait for its operation to end.")
     return row
-
-
-def _check_quota(tx: Tx, tenant: str, user: str, demand: Amounts) -> None:
-    """The tenant's limits, then the maker's own in it."""
-    quota_rules.check(quota.limits(tx, tenant), used=quota.used(tx, tenant), demand=demand)
-    own = quota.limits(tx, tenant, user)
-    if own:
-        quota_rules.check(own, used=quota.used(tx, tenant, user), demand=demand, whose="user")
 
 
 def _only(nodes: frozenset[str] | None) -> str | None:
