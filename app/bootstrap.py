@@ -40,6 +40,7 @@ from app.services.pools import Pools
 from app.services.quotas import Quotas
 from app.services.storages import Storages
 from app.services.strays import Strays
+from app.services.tasks import Tasks
 from app.services.templates import Templates
 from app.services.tenants import QUEUE as ACCESS_QUEUE
 from app.services.tenants import Tenants
@@ -86,6 +87,7 @@ def build(settings: Settings) -> House:
         nodes=Nodes(db, credentials),
         pools=Pools(db),
         storages=Storages(db, credentials),
+        tasks=Tasks(db, credentials),
         guests=Guests(db, engine, credentials, rules),
         drift=Drifts(db),
         operations=Operations(db, engine, REGISTRY),

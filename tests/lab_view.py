@@ -79,6 +79,16 @@ class LabView:
         finally:
             self._controlled("DELETE", f"faults?id={number}")
 
+    @contextmanager
+    def inside(self, vmid: int, **wanted: Any) -> Iterator[None]:
+        """What the inside of a guest is like while the block runs (`agent`, `deaf`, ...)."""
+        before = self.state()["guests"][str(vmid)]
+        self._controlled("PUT", f"guests/{vmid}", wanted)
+        try:
+            yield
+        finally:
+            self._controlled("PUT", f"guests/{vmid}", {name: before[name] for name in wanted})
+
     def _data(self, method: str, path: str, params: dict[str, Any] | None = None) -> Any:
         answer = self._session.request(method, self._url + path, data=params, timeout=60)
         assert answer.status_code == 200, f"{method} {path}: {answer.status_code} {answer.reason}"

@@ -26,7 +26,7 @@ from app.api.schemas.fields import is_printable, is_uuid
 from app.config import Settings
 from app.domain.access import KEY_MARK, Context
 from app.domain.errors import Invalid, NotFound, Unauthenticated
-from app.domain.identifiers import MalformedIdentifier, VmId
+from app.domain.identifiers import MalformedIdentifier, Upid, VmId
 
 #: Everything else needs a log-in, and no setting changes that.
 PUBLIC = frozenset(
@@ -169,6 +169,13 @@ def _is_name(text: str) -> bool:
     return 1 <= len(text) <= 256 and is_printable(text)
 
 
+def _is_upid(text: str) -> bool:
+    try:
+        return bool(Upid.parse(text))
+    except MalformedIdentifier:
+        return False
+
+
 _PATH_FORMS: dict[str, Callable[[str], bool]] = {
     "guest": _is_guest,
     "key": is_uuid,
@@ -178,6 +185,7 @@ _PATH_FORMS: dict[str, Callable[[str], bool]] = {
     "storage": _is_name,
     "template": is_uuid,
     "tenant": _is_name,
+    "upid": _is_upid,
     "user": _is_name,
 }
 

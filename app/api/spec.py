@@ -27,6 +27,7 @@ _TAGS = {
     "clusters": "Clusters of Proxmox VE and their nodes",
     "pools": "Pools of tenants with members, use and quota",
     "storages": "Storages, and what lies on them",
+    "tasks": "Tasks of Proxmox VE, and what they said",
     "vms": "Virtual machines on Proxmox VE",
     "cts": "Containers on Proxmox VE, always unprivileged",
     "templates": "The catalog of what may be deployed",

@@ -33,6 +33,11 @@ def find_by_pool(tx: Tx, scope: TenantScope, poolid: str, cluster: str | None = 
     return _one(tx, scope, in_cluster)
 
 
+def find_by_token(tx: Tx, scope: TenantScope, token_id: str) -> Tenant:
+    """The tenant within the scope whose own PVE token this is. Raises NotFound."""
+    return _one(tx, scope, Tenant.token_id == token_id)
+
+
 def lock(tx: Tx, tenant: str) -> Tenant:
     """The tenant, for one decision at a time: until the transaction ends, nobody else changes what it has.
 

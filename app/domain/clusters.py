@@ -77,6 +77,29 @@ class Node:
 
 
 @dataclass(frozen=True)
+class Task:
+    """A task of PVE's. `state` is "running" or "stopped"; `ok`: it ended well, be it with warnings."""
+
+    upid: str
+    node: str
+    type: str
+    subject: str
+    user: str
+    state: str
+    exitstatus: str | None
+    ok: bool
+    started_at: datetime
+
+
+@dataclass(frozen=True)
+class TaskLine:
+    """`n` counts from 1."""
+
+    n: int
+    text: str
+
+
+@dataclass(frozen=True)
 class NodeTask:
     """A task of PVE's. `status` is "running", or how it ended: "OK", "WARNINGS: n", or what went wrong."""
 

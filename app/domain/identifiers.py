@@ -145,6 +145,11 @@ class Upid(Identifier):
         """What the task works on: a vmid for guests, else a storage, a node or nothing."""
         return self.split(":")[6]
 
+    @property
+    def user(self) -> str:
+        """Who started it: `user@realm`, or `user@realm!token`."""
+        return self.split(":")[7]
+
 
 class VmId(int):
     """A guest's number inside its cluster, 100..999999999."""

@@ -19,7 +19,7 @@ from app.pve.cluster import (
 )
 from app.pve.connections import PveConnections
 from app.pve.endpoint import ApiToken, Endpoint
-from app.pve.guests import Disk, GuestApi, GuestConfig, GuestStatus
+from app.pve.guests import TIMEFRAMES, Disk, FileSystem, GuestApi, GuestConfig, GuestStatus, MetricPoint
 from app.pve.lxc import ContainerApi, ContainerCreate
 from app.pve.nodes import Interface, NodeApi, NodeStatus, Service
 from app.pve.pools import Pool, PoolsApi
@@ -28,6 +28,7 @@ from app.pve.storage import NodeStorage, VolumeRow
 from app.pve.tasks import TaskRow, TaskStatus
 
 __all__ = [
+    "TIMEFRAMES",
     "AccessApi",
     "AccessToken",
     "AccessUser",
@@ -38,10 +39,12 @@ __all__ = [
     "ContainerCreate",
     "Disk",
     "Endpoint",
+    "FileSystem",
     "GuestApi",
     "GuestConfig",
     "GuestStatus",
     "Interface",
+    "MetricPoint",
     "NodeApi",
     "NodeLoad",
     "NodeStatus",

@@ -137,6 +137,44 @@ class GuestStatus:
     agent: bool
 
 
+TIMEFRAMES = ("hour", "day", "week", "month", "year")
+
+
+@dataclass(frozen=True)
+class MetricPoint:
+    """What a guest used at `time` (seconds of epoch), on average or at most since the point before. Sizes in bytes,
+    traffic in bytes a second, `cpu` 0..1 of `cpus`; None where PVE has no figure."""
+
+    time: int
+    cpu: float | None
+    cpus: float | None
+    memory: float | None
+    memory_max: float | None
+    disk: float | None
+    disk_max: float | None
+    net_in: float | None
+    net_out: float | None
+    disk_read: float | None
+    disk_write: float | None
+
+
+#: Member of a point -> PVE's word for it.
+_FIGURES = {
+    "cpu": "cpu", "cpus": "maxcpu", "memory": "mem", "memory_max": "maxmem", "disk": "disk", "disk_max": "maxdisk",
+    "net_in": "netin", "net_out": "netout", "disk_read": "diskread", "disk_write": "diskwrite",
+}  # fmt: skip
+
+
+@dataclass(frozen=True)
+class FileSystem:
+    """As seen from inside the guest; `total` and `used` in bytes."""
+
+    mountpoint: str
+    type: str
+    total: int
+    used: int
+
+
 class GuestApi(ABC):
     """One guest, which may not exist: PveAbsent; PveRefused to an identity that may not see it, there or not."""
 
@@ -183,6 +221,14 @@ class GuestApi(ABC):
             agent=row.flag("agent"),
         )
 
+    def metrics(self, timeframe: str, *, peaks: bool = False) -> list[MetricPoint]:
+        """GET rrddata, oldest first, over one of `TIMEFRAMES`; without the points of times when it was off."""
+        if timeframe not in TIMEFRAMES:
+            raise Invalid({"timeframe": [f"must be one of {', '.join(TIMEFRAMES)}"]})
+        params = {"timeframe": timeframe, "cf": "MAX" if peaks else "AVERAGE"}
+        found = rows(self._client.get((*self._path, "rrddata"), params))
+        return [_point(row) for row in sorted(found, key=lambda row: row.number("time")) if len(row.values) > 1]
+
     def pending(self) -> frozenset[str]:
         """The options whose change waits for the next start."""
         found = rows(self._client.get((*self._path, "pending")))
@@ -194,6 +240,10 @@ class GuestApi(ABC):
             return self.config().owner_mark == mark
         except PveAbsent:
             return False
+
+    @abstractmethod
+    def file_systems(self, status: GuestStatus) -> list[FileSystem]:
+        """What is mounted inside, as far as somebody tells in time; `status` is the guest's own of this moment."""
 
     @abstractmethod
     def addresses(self) -> list[str]:
@@ -266,6 +316,11 @@ class GuestApi(ABC):
     def _status(self, command: str, **params: Scalar) -> Upid:
         sent = {key: value for key, value in params.items() if value is not False}
         return upid(self._client.post((*self._path, "status", command), sent))
+
+
+def _point(row: Row) -> MetricPoint:
+    known = {name: row.real(word) if row.values.get(word) is not None else None for name, word in _FIGURES.items()}
+    return MetricPoint(row.number("time"), **known)
 
 
 def outward(addresses: Iterable[str]) -> list[str]:

@@ -10,7 +10,7 @@ from app.domain.guests import Network
 from app.domain.identifiers import GuestName, NodeName, PoolId, StorageId, Upid, VmId, Volid
 from app.pve.answers import Row, rows, upid
 from app.pve.cards import container_card, ssh_keys
-from app.pve.guests import GuestApi, outward
+from app.pve.guests import FileSystem, GuestApi, GuestStatus, outward
 from app.pve.speaking import Scalar
 
 ADDRESSES_TIMEOUT = 3.0
@@ -85,6 +85,10 @@ class ContainerApi(GuestApi):
 
     def destroy(self, *, purge: bool = True, force: bool = False) -> Upid:
         return upid(self._client.delete(self._path, {"purge": purge or None, "force": force or None}))
+
+    def file_systems(self, status: GuestStatus) -> list[FileSystem]:
+        """Its root, which PVE itself looks into while it runs."""
+        return [FileSystem("/", "", status.maxdisk, status.disk)] if status.status == "running" else []
 
     def addresses(self) -> list[str]:
         try:

@@ -12,7 +12,7 @@ from app.pve.cluster import PveVersion, version_of
 from app.pve.lxc import ContainerApi
 from app.pve.qemu import VmApi
 from app.pve.speaking import Speaker
-from app.pve.tasks import TaskRow, TaskStatus, stop_task, task_list, task_log, task_page, task_status
+from app.pve.tasks import TaskRow, TaskStatus, stop_task, task_list, task_log, task_log_page, task_page, task_status
 
 SOURCES = ("active", "archive", "all")
 
@@ -127,6 +127,9 @@ class NodeApi:
 
     def task_log(self, upid: Upid, limit: int = 50) -> list[str]:
         return task_log(self._client, upid, limit)
+
+    def task_log_page(self, upid: Upid, *, start: int, limit: int) -> tuple[list[str], int]:
+        return task_log_page(self._client, upid, start=start, limit=limit)
 
     def stop_task(self, upid: Upid) -> None:
         stop_task(self._client, upid)

@@ -11,7 +11,7 @@ from app.domain.guests import CloudInit, Network
 from app.domain.identifiers import GuestName, NodeName, PoolId, StorageId, Tag, Upid, VmId, Volid
 from app.pve.answers import Row, rows, upid
 from app.pve.cards import address_properties, nameservers, ssh_keys, vm_card
-from app.pve.guests import GuestApi, outward
+from app.pve.guests import FileSystem, GuestApi, GuestStatus, outward
 from app.pve.speaking import Scalar
 
 AGENT_TIMEOUT = 3.0
@@ -96,6 +96,20 @@ class VmApi(GuestApi):
 
     def destroy(self, *, purge: bool = True, force: bool = False) -> Upid:
         return upid(self._client.delete(self._path, {"purge": purge or None}))
+
+    def file_systems(self, status: GuestStatus) -> list[FileSystem]:
+        """As the guest's agent tells them, but for those without a size."""
+        if status.status != "running" or not status.agent:
+            return []
+        try:
+            answer = Row(self._client.ask_once((*self._path, "agent", "get-fsinfo"), timeout=AGENT_TIMEOUT))
+        except (PveRefused, PveTimeout, PveLocked):
+            return []
+        found = [row for row in rows(answer.values.get("result")) if row.number("total-bytes")]
+        return [
+            FileSystem(row.text("mountpoint"), row.text("type"), row.number("total-bytes"), row.number("used-bytes"))
+            for row in found
+        ]
 
     def addresses(self) -> list[str]:
         """As the guest's agent tells them."""

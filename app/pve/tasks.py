@@ -105,6 +105,12 @@ def task_log(client: Speaker, upid: Upid, limit: int) -> list[str]:
     return [row.text("t") for row in sorted(lines, key=lambda row: row.number("n"))]
 
 
+def task_log_page(client: Speaker, upid: Upid, *, start: int, limit: int) -> tuple[list[str], int]:
+    """Lines of its log from the number `start` (0: the first) on, and how many there are."""
+    found, total = client.get_counted((*_path(upid), "log"), {"start": start, "limit": limit})
+    return [row.text("t") for row in sorted(rows(found), key=lambda row: row.number("n"))], total
+
+
 def stop_task(client: Speaker, upid: Upid) -> None:
     """Asks it to end; ending a finished one is fine."""
     client.delete(_path(upid))

@@ -18,6 +18,7 @@ from app.services.operations import Operations
 from app.services.pools import Pools
 from app.services.quotas import Quotas
 from app.services.storages import Storages
+from app.services.tasks import Tasks
 from app.services.templates import Templates
 from app.services.tenants import Tenants
 from app.services.users import Users
@@ -38,6 +39,7 @@ class Services:
     nodes: Nodes
     pools: Pools
     storages: Storages
+    tasks: Tasks
     guests: Guests
     drift: Drifts
     operations: Operations

@@ -44,6 +44,8 @@ def _of_path(segment: str) -> Reference:
 def _like(given: str) -> str:
     if given.isdigit():
         return "19998"
+    if given.startswith("UPID:"):
+        return given.replace("@pve!", "-gone@pve!")
     try:
         uuid.UUID(given)
     except ValueError:
@@ -56,6 +58,7 @@ PATHS: Mapping[str, Reference] = {
     name: _of_path(name)
     for name in (
         "nodes",
+        "tasks",
         "pools",
         "storages",
         "tenants",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from datetime import UTC, datetime
 from typing import Any, ClassVar
 
 import orjson
@@ -18,12 +19,16 @@ from app.api.schemas.guests import (
     GuestQuerySchema,
     GuestSchema,
     GuestStatusSchema,
+    MetricPointSchema,
+    MetricsQuerySchema,
+    Series,
     Stop,
     StopSchema,
 )
-from app.api.schemas.lists import Listing
+from app.api.schemas.lists import Listing, page_of
 from app.domain.guests import GuestFilter, GuestKind
 from app.domain.operations import Operation
+from app.domain.paging import Page
 
 
 class GuestsView(MethodView):
@@ -60,6 +65,21 @@ class StatusView(MethodView):
     def get(self, guest: str) -> Response:
         """Show a guest with what PVE tells about it now"""
         return json.answer(current.services.guests.status(current.ctx, self.kind, guest))
+
+
+class MetricsView(MethodView):
+    kind: ClassVar[GuestKind]
+
+    @blp.arguments(MetricsQuerySchema, location="query")
+    @blp.response(200, page_of(MetricPointSchema))
+    def get(self, series: Series, guest: str) -> Page[dict[str, Any]]:
+        """List what a guest used: cpu, memory, disk and traffic over an hour, day, week, month or year
+
+        Points of times when it was off are left out.
+        """
+        found = current.services.guests.metrics(current.ctx, self.kind, guest, series.timeframe, peaks=series.peaks)
+        points = [{**vars(point), "time": datetime.fromtimestamp(point.time, UTC)} for point in found]
+        return Page(points, len(points), None)
 
 
 class ConfigView(MethodView):
@@ -107,6 +127,7 @@ def views(kind: GuestKind, collection: type[MethodView], item: type[MethodView])
     """Path below the kind's own -> view of that kind."""
     of_kind = {
         "/<guest>/status": StatusView,
+        "/<guest>/metrics": MetricsView,
         "/<guest>/config": ConfigView,
         "/<guest>/start": StartView,
         "/<guest>/stop": StopView,

@@ -291,6 +291,13 @@ class GuestSchema(Schema):
     observed_at = Moment(required=True, allow_none=True)
 
 
+class FileSystemSchema(Schema):
+    mountpoint = fields.String(required=True)
+    type = fields.String(required=True, metadata={"description": "Empty where nobody tells."})
+    total = fields.Integer(required=True, metadata={"description": "Bytes."})
+    used = fields.Integer(required=True, metadata={"description": "Bytes."})
+
+
 class LiveSchema(Schema):
     """What PVE tells now: memory, disk and traffic in bytes, `cpu` a share of `cpus`, `uptime` in seconds."""
 
@@ -305,6 +312,10 @@ class LiveSchema(Schema):
     net_in = fields.Integer(required=True)
     net_out = fields.Integer(required=True)
     addresses = fields.List(fields.String(), required=True)
+    file_systems = fields.List(
+        fields.Nested(FileSystemSchema), required=True,
+        metadata={"description": "Of a VM as its agent tells them, of a container its root; empty where nobody tells."},
+    )  # fmt: skip
 
 
 class GuestStatusSchema(GuestSchema):
@@ -318,6 +329,42 @@ class GuestConfigSchema(Schema):
 
     data = fields.Dict(required=True)
     digest = fields.String(required=True)
+
+
+@dataclasses.dataclass(frozen=True)
+class Series:
+    timeframe: str
+    peaks: bool
+
+
+class MetricsQuerySchema(Schema):
+    timeframe = Text(load_default="hour", validate=validate.OneOf(["hour", "day", "week", "month", "year"]))
+    of = Text(
+        load_default="average", validate=validate.OneOf(["average", "max"]),
+        metadata={"description": "Of what was measured between two points: the average, or the peak."},
+    )  # fmt: skip
+
+    @classmethod
+    def makes(cls, timeframe: str, of: str) -> Series:
+        return Series(timeframe, peaks=of == "max")
+
+
+def _figure(told: str) -> fields.Float:
+    return fields.Float(required=True, allow_none=True, metadata={"description": told})
+
+
+class MetricPointSchema(Schema):
+    time = Moment(required=True)
+    cpu = _figure("0..1, of `cpus`.")
+    cpus = _figure("Cores.")
+    memory = _figure("Bytes.")
+    memory_max = _figure("Bytes.")
+    disk = _figure("Bytes; PVE tells 0 for VMs.")
+    disk_max = _figure("Bytes.")
+    net_in = _figure("Bytes a second.")
+    net_out = _figure("Bytes a second.")
+    disk_read = _figure("Bytes a second.")
+    disk_write = _figure("Bytes a second.")
 
 
 # -- what is asked of lists and actions

@@ -4,7 +4,12 @@ from __future__ import annotations
 
 import dataclasses
 import uuid
+<<<<<<< HEAD
 from collections.abc import Collection
+=======
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass
+>>>>>>> cb13b3e (What a guest used over time, its file systems now, and its tenant's tasks with their logs are read (A5, A9, A10))
 from typing import Any
 
 from app.db import audit, clusters, guests, quota, tenants
@@ -26,6 +31,10 @@ from app.domain.paging import Page, PageRequest
 from app.domain.tenants import TenantState
 from app.policy import placement, rules
 from app.policy import quota as quota_rules
+<<<<<<< HEAD
+=======
+from app.pve import GuestApi, MetricPoint
+>>>>>>> cb13b3e (What a guest used over time, its file systems now, and its tenant's tasks with their logs are read (A5, A9, A10))
 from app.sagas import ct_create, guest, guest_change, guest_delete, guest_power, vm_create
 from app.services.guests import offers
 from app.services.guests.offers import Medium
@@ -149,14 +158,25 @@ class Guests(OnGuest):
             return {**document, "live": None}
         status = self._live(ctx, row, lambda api: api.status())
         addresses = self._live(ctx, row, lambda api: api.addresses()) if status.status == "running" else []
+        # an agent that did not tell the one in time is not asked for the other
+        inside = self._live(ctx, row, lambda api: api.file_systems(status)) if addresses else []
         return {
             **document,
             "live": {
                 "status": status.status, "uptime": status.uptime, "cpus": status.cpus, "cpu": status.cpu,
                 "memory": status.mem, "memory_max": status.maxmem, "disk": status.disk, "disk_max": status.maxdisk,
                 "net_in": status.netin, "net_out": status.netout, "addresses": sorted(addresses),
+                "file_systems": [dataclasses.asdict(one) for one in inside],
             },
         }  # fmt: skip
+
+    def metrics(self, ctx: Context, kind: GuestKind, ref: str, timeframe: str, *, peaks: bool) -> Sequence[MetricPoint]:
+        """PVE's own records, oldest first, with one call; nothing of the times when the guest was off."""
+        row, _ = self._read(ctx, kind, ref)
+        if row.state == GuestState.CREATING:
+            return []
+        found: Sequence[MetricPoint] = self._live(ctx, row, lambda api: api.metrics(timeframe, peaks=peaks))
+        return found
 
     def config(self, ctx: Context, kind: GuestKind, ref: str) -> tuple[dict[str, Any], str]:
         """PVE's config as it stands, and its digest."""
