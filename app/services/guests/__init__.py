@@ -4,12 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import uuid
-<<<<<<< HEAD
-from collections.abc import Collection
-=======
-from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass
->>>>>>> cb13b3e (What a guest used over time, its file systems now, and its tenant's tasks with their logs are read (A5, A9, A10))
+from collections.abc import Collection, Sequence
 from typing import Any
 
 from app.db import audit, clusters, guests, quota, tenants
@@ -31,10 +26,7 @@ from app.domain.paging import Page, PageRequest
 from app.domain.tenants import TenantState
 from app.policy import placement, rules
 from app.policy import quota as quota_rules
-<<<<<<< HEAD
-=======
-from app.pve import GuestApi, MetricPoint
->>>>>>> cb13b3e (What a guest used over time, its file systems now, and its tenant's tasks with their logs are read (A5, A9, A10))
+from app.pve import MetricPoint
 from app.sagas import ct_create, guest, guest_change, guest_delete, guest_power, vm_create
 from app.services.guests import offers
 from app.services.guests.offers import Medium
