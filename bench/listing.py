@@ -11,7 +11,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from app.db.models import Guest, Tenant
+from app.db.models import Guest, Tenant, User
 from app.db.models.guests import write_document
 from app.db.session import Database
 from bench.house import House, free_ports, running_house, wait_until
@@ -86,14 +86,15 @@ def _fill(house: House, tenant: str) -> None:
     db = Database(house.settings.database_url)
     with db.begin() as tx:
         of = tx.get_one(Tenant, tenant)
-        tx.execute(sa.insert(Guest), [_guest(of, number) for number in range(GUESTS)])
+        maker = tx.scalars(sa.select(User.id).limit(1)).one()
+        tx.execute(sa.insert(Guest), [_guest(of, number, maker) for number in range(GUESTS)])
     db.close()
 
 
-def _guest(of: Tenant, number: int) -> Mapping[str, Any]:
+def _guest(of: Tenant, number: int, maker: str) -> Mapping[str, Any]:
     row = Guest(
         id=str(uuid.uuid4()), tenant_id=of.id, cluster_id=of.cluster_id, cluster_name="lab", poolid=of.poolid,
-        user_id=str(uuid.uuid4()), vmid=200_000 + number, kind="ct", name=f"ct-{number}", node="pve1",
+        user_id=maker, vmid=200_000 + number, kind="ct", name=f"ct-{number}", node="pve1",
         storage="local-lvm", state="running", cores=2, memory=1024, disk_gb=8, made_from="debian-12",
         tags=["course", f"group-{number % 30}"], addresses=[f"10.0.{number // 250}.{number % 250}"], unprivileged=True,
     )  # fmt: skip

@@ -9,7 +9,14 @@ from flask.views import MethodView
 
 from app import current
 from app.api.conventions import blp
-from app.api.schemas.users import NewUserSchema, UserCreateSchema, UserQuerySchema, UserSchema, UserUpdateSchema
+from app.api.schemas.users import (
+    NewUserSchema,
+    TransferSchema,
+    UserCreateSchema,
+    UserQuerySchema,
+    UserSchema,
+    UserUpdateSchema,
+)
 from app.domain.paging import Page, PageRequest
 from app.domain.tenants import User
 
@@ -41,7 +48,8 @@ class UserView(MethodView):
         """Change a user's role or password, or disable him"""
         return current.services.users.update(current.ctx, user, **given)
 
+    @blp.arguments(TransferSchema, location="query")
     @blp.response(204)
-    def delete(self, user: str) -> None:
-        """Delete a user"""
-        current.services.users.delete(current.ctx, user)
+    def delete(self, query: dict[str, str | None], user: str) -> None:
+        """Delete a user; `transfer_to` takes his guests"""
+        current.services.users.delete(current.ctx, user, transfer_to=query["transfer_to"])

@@ -11,7 +11,7 @@ import orjson
 import sqlalchemy as sa
 
 from app.db import clusters, paging
-from app.db.models import Cluster, Guest, InventoryGuest, VmidClaim
+from app.db.models import Allocation, Cluster, Guest, InventoryGuest, VmidClaim
 from app.db.models.guests import moment_text
 from app.db.session import Tx, now
 from app.domain.access import TenantScope
@@ -64,6 +64,17 @@ def in_pool(tx: Tx, tenant: str) -> list[PoolMember]:
     columns = (Guest.id, Guest.vmid, Guest.kind, Guest.name, Guest.node, Guest.state)
     rows = tx.connection().execute(sa.select(*columns).where(Guest.tenant_id == tenant).order_by(Guest.vmid))
     return [PoolMember(*row) for row in rows]
+
+
+def of_user(tx: Tx, user: str) -> Sequence[Guest]:
+    """What he made, in whatever tenant."""
+    return tx.scalars(sa.select(Guest).where(Guest.user_id == user).order_by(Guest.tenant_id, Guest.vmid)).all()
+
+
+def hand_over(tx: Tx, user: str, to: str) -> None:
+    """All guests of one user are another's, with what they are charged. Their tenants are locked."""
+    for table in (Guest, Allocation):
+        tx.execute(sa.update(table).where(table.user_id == user).values(user_id=to))
 
 
 def of_cluster(tx: Tx, cluster: str) -> Sequence[Guest]:

@@ -23,6 +23,12 @@ def role_of(tx: Tx, tenant: str, user: str) -> TenantRole | None:
     return None if row is None else TenantRole(row.role)
 
 
+def roles(tx: Tx, tenant: str) -> dict[str, TenantRole]:
+    """The id of every member -> what he is."""
+    rows = tx.execute(sa.select(Member.user_id, Member.role).where(Member.tenant_id == tenant))
+    return {user: TenantRole(role) for user, role in rows}
+
+
 def owners(tx: Tx, tenant: str) -> set[str]:
     """The ids of the tenant's owners. Whoever decides by their number has locked the tenant."""
     statement = sa.select(Member.user_id).where(Member.tenant_id == tenant, Member.role == TenantRole.OWNER)

@@ -146,7 +146,7 @@ class User:
 @dataclass(frozen=True)
 class Usage:
     """Allocated and running are counted apart; `users` is the same for each user who has guests in the tenant, with his
-    own limits in it."""
+    own limits in it, member (`role`) or not: their sum is what is allocated."""
 
     quota: Mapping[str, int | None]
     allocated: Mapping[str, int]

@@ -41,7 +41,10 @@ class Members:
             return Member(user.id, user.username, role)
 
     def remove(self, ctx: Context, ref: str, user: str) -> None:
-        """`user` is an id or a name. Raises NotFound for who is no member, Conflict `tenant.last_owner`."""
+        """`user` is an id or a name; his guests belong to the tenant, and stay charged to it and to him.
+
+        Raises NotFound for who is no member, Conflict `tenant.last_owner`.
+        """
         with self._db.begin() as tx:
             tenant = self._to_change(tx, ctx, ref)
             found = users.find(tx, user)

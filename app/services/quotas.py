@@ -7,7 +7,7 @@ from typing import Any
 
 from app.db import audit, members, quota, tenants
 from app.db.session import Database, Tx
-from app.domain.access import Context, Privilege
+from app.domain.access import Context, Privilege, TenantRole
 from app.domain.errors import NotFound
 from app.domain.quota import Dimension
 from app.domain.tenants import Usage
@@ -50,12 +50,13 @@ class Quotas:
             used = quota.used(tx, tenant.id)
             by_user = quota.used_by_user(tx, tenant.id)
             own = quota.limits_by_user(tx, tenant.id)
+            roles = members.roles(tx, tenant.id)
             return Usage(
                 quota=_complete(quota.limits(tx, tenant.id)),
                 allocated={dimension: used[dimension] for dimension in _ALLOCATED},
                 running={name: used[dimension] for name, dimension in _RUNNING.items()},
                 users=[
-                    _of_user(user, name, amounts, own.get(user, {}))
+                    _of_user(user, name, roles.get(user), amounts, own.get(user, {}))
                     for (user, name), amounts in sorted(by_user.items())
                 ],
             )
@@ -71,8 +72,13 @@ def _complete(limits: Mapping[Dimension, int]) -> dict[str, int | None]:
 
 
 def _of_user(
-    user: str, username: str, used: Mapping[Dimension, int], limits: Mapping[Dimension, int]
+    user: str,
+    username: str,
+    role: TenantRole | None,
+    used: Mapping[Dimension, int],
+    limits: Mapping[Dimension, int],
 ) -> dict[str, Any]:
     return {
-        "user": user, "username": username, "quota": _complete(limits), "allocated": {d: used[d] for d in _ALLOCATED}
+        "user": user, "username": username, "role": role, "quota": _complete(limits),
+        "allocated": {d: used[d] for d in _ALLOCATED},
     }  # fmt: skip

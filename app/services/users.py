@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from app.db import audit, log_ins, users
-from app.db.session import Database
+from collections import Counter
+
+from app.db import audit, guests, log_ins, members, tenants, users
+from app.db.models import User
+from app.db.session import Database, Tx
 from app.domain import tenants as domain
 from app.domain.access import Context, Privilege, UserRole
-from app.domain.errors import Conflict, NotFound
+from app.domain.errors import Conflict, Invalid, NotFound
 from app.domain.paging import Page, PageRequest
 from app.policy import names, passwords, rules
 
@@ -78,18 +81,52 @@ class Users:
             tx.flush()
             return users.view(row)
 
-    def delete(self, ctx: Context, user: str) -> None:
-        """His log-ins and memberships go with him; the guests he made belong to their tenants and stay.
+    def delete(self, ctx: Context, user: str, *, transfer_to: str | None = None) -> None:
+        """His log-ins and memberships go with him; his guests are handed over to `transfer_to`, whatever that one's own
+        limits are.
 
-        Raises Conflict `user.last_admin`.
+        Raises Conflict `user.last_admin`, Conflict `user.has_guests` where nobody takes them, Invalid for a taker who
+        is not a member of all their tenants.
         """
         rules.require(ctx, Privilege.USER_MODIFY)
         with self._db.begin() as tx:
             admins = users.lock_admins(tx)
             row = users.find(tx, user)
             _refuse_last(admins, row.id)
+            taker = _taker(tx, row.id, transfer_to) if transfer_to is not None else None
+            _part_from_guests(tx, ctx, row, taker)
             users.remove(tx, row.id)
             audit.record(tx, ctx, "user.delete", subject=row.username)
+
+
+def _taker(tx: Tx, user: str, ref: str) -> User:
+    try:
+        found = users.find(tx, ref)
+    except NotFound:
+        raise Invalid({"transfer_to": ["there is no such user"]}) from None
+    if found.id == user:
+        raise Invalid({"transfer_to": ["must be somebody else"]})
+    return found
+
+
+def _part_from_guests(tx: Tx, ctx: Context, user: User, taker: User | None) -> None:
+    """Each tenant is told in its own log what of it changed hands."""
+    for tenant in sorted({guest.tenant_id for guest in guests.of_user(tx, user.id)}):
+        tenants.lock(tx, tenant)
+    counts = Counter(guest.tenant_id for guest in guests.of_user(tx, user.id))
+    if not counts:
+        return
+    if taker is None:
+        raise Conflict(
+            f"The user has {counts.total()} guests.", code="user.has_guests", guests=counts.total(),
+            remedy="Delete them, or hand them over with `transfer_to`, to a member of all their tenants.",
+        )  # fmt: skip
+    for tenant, count in counts.items():
+        if members.role_of(tx, tenant, taker.id) is None:
+            raise Invalid({"transfer_to": ["is not a member of every tenant in which the user has guests"]})
+        told = f"{count} guests of {user.username} to {taker.username}"
+        audit.record(tx, ctx, "guest.transfer", tenant=tenant, subject=told)
+    guests.hand_over(tx, user.id, taker.id)
 
 
 def _refuse_last(admins: set[str], user: str) -> None:

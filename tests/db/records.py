@@ -54,7 +54,7 @@ def guest(tx: Tx, of: Tenant, vmid: int, *, identity: str | None = None, user: s
         cluster_id=of.cluster_id,
         cluster_name="lab",
         poolid=of.poolid,
-        user_id=user or new_id(),
+        user_id=user or _somebody(tx).id,
         vmid=vmid,
         node="pve1",
         storage="local-lvm",
@@ -73,6 +73,10 @@ def charged_guest(tx: Tx, of: Tenant, span: range, demand: Amounts | None = None
     row = guest(tx, of, vmid, identity=identity, **more)
     quota.allocate(tx, row, demand or of_guest(cores=row.cores, memory=row.memory, disk_gb=row.disk_gb))
     return row
+
+
+def _somebody(tx: Tx) -> User:
+    return user(tx, new_id())
 
 
 def new_id() -> str:

@@ -120,6 +120,10 @@ class WhoseQuotaSchema(Schema):
 class UserUsageSchema(Schema):
     user = fields.String(required=True)
     username = fields.String(required=True)
+    role = fields.String(
+        required=True, allow_none=True,
+        metadata={"description": "Null: no member, or none any more; his guests stay with the tenant."},
+    )  # fmt: skip
     quota = fields.Dict(
         fields.String(), fields.Integer(allow_none=True), required=True, metadata={"description": "His own limits."}
     )

@@ -35,5 +35,12 @@ class UserUpdateSchema(Schema):
     password = Secret()
 
 
+class TransferSchema(Schema):
+    transfer_to = Text(
+        least=1, most=256, load_default=None,
+        metadata={"description": "Id or name of a member of all tenants in which the user has guests: they are his."},
+    )  # fmt: skip
+
+
 class UserQuerySchema(PageQuerySchema):
     sort = sort_by("username", "role", "created_at")

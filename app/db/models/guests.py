@@ -29,7 +29,7 @@ class Guest(Table):
     cluster_id: Mapped[Uuid] = mapped_column(sa.ForeignKey("clusters.id"))
     cluster_name: Mapped[str]
     poolid: Mapped[str]
-    user_id: Mapped[Uuid]
+    user_id: Mapped[Uuid] = mapped_column(sa.ForeignKey("users.id"), index=True)
     vmid: Mapped[int]
     kind: Mapped[str] = mapped_column(sa.String(2))
     name: Mapped[str]

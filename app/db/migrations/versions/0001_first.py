@@ -289,12 +289,14 @@ def upgrade() -> None:
         sa.Column("document", sa.Text(), nullable=False),
         sa.ForeignKeyConstraint(["cluster_id"], ["clusters.id"], name=op.f("fk_guests_cluster_id")),
         sa.ForeignKeyConstraint(["tenant_id"], ["tenants.id"], name=op.f("fk_guests_tenant_id")),
+        sa.ForeignKeyConstraint(["user_id"], ["users.id"], name=op.f("fk_guests_user_id")),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_guests")),
         sa.UniqueConstraint("cluster_id", "vmid", name=op.f("uq_guests_cluster_id_vmid")),
     )
     op.create_index("ix_guests_count", "guests", ["tenant_id", "kind"], unique=False)
     op.create_index("ix_guests_kind", "guests", ["kind", "created_at", "id"], unique=False)
     op.create_index("ix_guests_list", "guests", ["tenant_id", "kind", "created_at", "id"], unique=False)
+    op.create_index(op.f("ix_guests_user_id"), "guests", ["user_id"], unique=False)
     op.create_table(
         "api_keys",
         sa.Column("id", sa.String(length=36), nullable=False),
@@ -387,6 +389,7 @@ def downgrade() -> None:
     op.drop_table("api_keys")
     op.drop_index(op.f("ix_members_user_id"), table_name="members")
     op.drop_table("members")
+    op.drop_index(op.f("ix_guests_user_id"), table_name="guests")
     op.drop_index("ix_guests_list", table_name="guests")
     op.drop_index("ix_guests_kind", table_name="guests")
     op.drop_index("ix_guests_count", table_name="guests")
