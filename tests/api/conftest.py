@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import shutil
+import sqlite3
 from collections.abc import Callable
 from pathlib import Path
 
@@ -21,7 +23,11 @@ def migrated_house(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A database with our tables and the engine's, to be copied."""
     folder = tmp_path_factory.mktemp("migrated-house")
     bootstrap.migrate(Settings.from_env({"POOLHOUSE_MODE": "development", "POOLHOUSE_STATE_DIR": str(folder)}))
-    return folder / "poolhouse.db"
+    database = folder / "poolhouse.db"
+    # what is still in the log beside it would not be copied
+    with contextlib.closing(sqlite3.connect(database)) as connection:
+        connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    return database
 
 
 @pytest.fixture
