@@ -314,17 +314,34 @@ def charge_running(tx: Tx, row: Guest, *, cores: int, memory: int) -> None:
 
 def settle_back(run: Run, p: GuestParameters) -> None:
     """The undo of what cannot be taken back: what the guest is now is read and written down, and one that is gone
-    runs no more.
-
-    Read by the administrator's identity: the tenant's may see nothing of a guest that has left its pool meanwhile.
-    """
-    if look(run, p) is Sight.OURS:
-        seen = read_back(p, as_admin(run, p))
-        with run.db.begin() as tx:
-            write_back(tx, p, seen)
+    runs no more. Of one that PVE does not show to the tenant (it has left its pool) the cluster's listing tells."""
+    if look(run, p) is not Sight.OURS:
+        set_state(run, p, GuestState.UNKNOWN)
+        release_running(run, p)
         return
-    set_state(run, p, GuestState.UNKNOWN)
-    release_running(run, p)
+    try:
+        seen = read_back(p, as_tenant(run, p))
+    except PveRefused:
+        seen = _listed(run, p)
+    with run.db.begin() as tx:
+        write_back(tx, p, seen)
+
+
+def _listed(run: Run, p: GuestParameters) -> dict[str, Any]:
+    """As `read_back`, as far as the administrator's identity knows without asking the guest itself."""
+    listing = run.gateways.as_admin(p.cluster).cluster.resources()
+    there = next((row for row in listing.guests if row.vmid == p.vmid), None)
+    if there is None or there.status not in ("running", "stopped"):
+        raise PveLocked("PVE does not tell whether the guest runs.")
+    config = as_admin(run, p).config()
+    running = there.status == "running"
+    return {
+        "state": _state(there.status, None),
+        "locked": bool(config.lock),
+        "addresses": [],
+        "unprivileged": config.unprivileged if p.kind == GuestKind.CT else None,
+        "runs_with": {"cores": there.cores, "memory": there.memory} if running else None,
+    }
 
 
 def touch(row: Guest) -> None:
