@@ -38,6 +38,7 @@ from app.services.nodes import Nodes
 from app.services.operations import Operations
 from app.services.pools import Pools
 from app.services.quotas import Quotas
+from app.services.storages import QUEUE as MEDIA_QUEUE
 from app.services.storages import Storages
 from app.services.strays import Strays
 from app.services.tasks import Tasks
@@ -54,6 +55,7 @@ QUEUES = (
     Queue(ACCESS_QUEUE, per_lane=1, total=16),
     Queue(STORAGE_QUEUE, per_lane=1, total=200),
     Queue(NODE_QUEUE, per_lane=16, total=2000),
+    Queue(MEDIA_QUEUE, per_lane=4, total=16),
 )
 
 
@@ -86,7 +88,7 @@ def build(settings: Settings) -> House:
         clusters=Clusters(db, credentials),
         nodes=Nodes(db, credentials),
         pools=Pools(db),
-        storages=Storages(db, credentials),
+        storages=Storages(db, engine, credentials),
         tasks=Tasks(db, credentials),
         guests=Guests(db, engine, credentials, rules),
         drift=Drifts(db),

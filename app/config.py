@@ -166,6 +166,7 @@ class Settings:
     proxies: int = field(default=0, metadata=_by(_whole(0, 5)))
     allowed_origins: tuple[str, ...] | None = field(default=None, metadata=_by(_origins))
     max_body_bytes: int = field(default=1 << 20, metadata=_by(_whole(1 << 10, 1 << 30)))
+    max_upload_bytes: int = field(default=10 << 30, metadata=_by(_whole(1 << 10, 1 << 39)))
     prefer_wait_max: int = field(default=120, metadata=_by(_whole(0, 120)))
 
     database_url: str = field(default="", repr=False, metadata=_by(_database_url))

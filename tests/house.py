@@ -43,7 +43,7 @@ def wait_for(true: Callable[[], Any], *, within: float = 20, every: float = 0.05
 
 @dataclass
 class Caller:
-    """Somebody logged in (or not), speaking JSON."""
+    """Somebody logged in (or not), speaking JSON; bytes are sent as a file."""
 
     client: FlaskClient
     token: str | None = None
@@ -57,6 +57,8 @@ class Caller:
         if wait is not None:
             sent["Prefer"] = f"wait={wait}"
         more: dict[str, Any] = {} if json is None else {"json": json}
+        if isinstance(json, bytes):
+            more = {"data": json, "content_type": "application/octet-stream"}
         return self.client.open(f"/api{path}", method=method, headers=sent, **more)
 
     def get(self, path: str, **headers: str) -> TestResponse:

@@ -131,18 +131,20 @@ class Blueprint(flask_smorest.Blueprint):  # type: ignore[misc]
 
         return decorate
 
-    def accepted(self, *, if_match: bool = False) -> Callable[[V], V]:
-        """The view gives an Operation. `if_match`: it asks for `expected_etags`."""
+    def accepted(self, *, if_match: bool = False, streamed: Mapping[str, Any] | None = None) -> Callable[[V], V]:
+        """The view gives an Operation. `if_match`: it asks for `expected_etags`. `streamed`: it reads its body itself,
+        as it comes (`app.api.uploads`), and cannot be repeated with a key; this describes the body."""
         waited = super().response(HTTPStatus.OK, OperationSchema, description="With `Prefer: wait`: it has ended.")
         begun = super().response(
             HTTPStatus.ACCEPTED, OperationSchema, headers=LOCATION, description="Accepted; follow the operation."
         )
 
         def decorate(view: V) -> V:
-            follow = _repeatable(view)
+            follow = _streamed(view) if streamed is not None else _repeatable(view)
             follow._apidoc = waited(begun(view))._apidoc  # type: ignore[attr-defined]
             follow._apidoc["is_operation"] = True  # type: ignore[attr-defined]
             follow._apidoc["if_match"] = if_match  # type: ignore[attr-defined]
+            follow._apidoc["streamed"] = streamed  # type: ignore[attr-defined]
             return follow  # type: ignore[return-value]
 
         return decorate
@@ -160,7 +162,9 @@ class Blueprint(flask_smorest.Blueprint):  # type: ignore[misc]
         self, doc: dict[str, Any], doc_info: dict[str, Any], *, method: str, **_: Any
     ) -> dict[str, Any]:
         """The headers that every operation of its kind takes. Its refusals are written by `app.api.spec`."""
-        if method in MUTATIONS:
+        if doc_info.get("streamed"):
+            doc["requestBody"] = dict(doc_info["streamed"])
+        elif method in MUTATIONS:
             doc.setdefault("parameters", []).append(dict(IDEMPOTENCY_HEADER))
         if doc_info.get("is_operation"):
             doc.setdefault("parameters", []).append(dict(PREFER_HEADER))
@@ -187,6 +191,11 @@ def takes(view: type[MethodView], method: str, location: str) -> bool:
         isinstance(found, Mapping) and found["in"] == location
         for found in documented.get("arguments", {}).get("parameters", [])
     )
+
+
+def is_streamed(view: type[MethodView], method: str) -> bool:
+    """Whether a view's method reads its body itself."""
+    return bool(getattr(getattr(view, method, None), "_apidoc", {}).get("streamed"))
 
 
 def _silent(view: View) -> View:
@@ -228,6 +237,18 @@ def _repeatable(view: View, once: Collection[str] = ()) -> View:
         if stored.body is None:
             return _no_content(stored.status)
         return json.answer(stored.body, stored.status)
+
+    return answer
+
+
+def _streamed(view: View) -> View:
+    """What a key protects is one transaction, and a file takes minutes to come: the file's name is its key."""
+
+    @wraps(view)
+    def answer(*args: Any, **kwargs: Any) -> ResponseReturnValue:
+        if "Idempotency-Key" in request.headers:
+            raise Invalid({"Idempotency-Key": ["an upload takes none: sent twice, its second is volume.exists"]})
+        return _presented(view(*args, **kwargs))
 
     return answer
 

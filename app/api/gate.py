@@ -153,7 +153,7 @@ def _admit() -> None:
     if view is None or not hasattr(view, method):
         return
     _check_query(takes_any=conventions.takes(view, method, "query"))
-    if method in conventions.MUTATIONS:
+    if method in conventions.MUTATIONS and not conventions.is_streamed(view, method):
         _check_body(takes_any=conventions.takes(view, method, "json"))
 
 

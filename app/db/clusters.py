@@ -192,6 +192,15 @@ def seen_guests(tx: Tx, cluster: str) -> Sequence[sa.Row[int, str, str]]:
     return tx.execute(sa.select(*columns).where(InventoryGuest.cluster_id == cluster)).all()
 
 
+def add_medium(tx: Tx, cluster: str, node: str, storage: str, *, volid: str, content: str, size: int) -> None:
+    """It has just come; on a shared storage all nodes have it."""
+    places = [row for row in storages(tx, cluster) if row.name == storage and (row.shared or row.node == node)]
+    for place in places:
+        values = {"volid": volid, "content": content, "size": size, "storage": storage}
+        tx.merge(Volume(cluster_id=cluster, node=place.node, **values))
+    tx.flush()
+
+
 def replace_media(tx: Tx, cluster: str, node: str, storage: str, seen: Iterable[Mapping[str, Any]]) -> None:
     """What one storage of one node has of installation media."""
     tx.execute(sa.delete(Volume).where(Volume.cluster_id == cluster, Volume.node == node, Volume.storage == storage))

@@ -41,6 +41,7 @@ class Privilege(StrEnum):
     USER_AUDIT = "user.audit"
     USER_MODIFY = "user.modify"
     CLUSTER_AUDIT = "cluster.audit"
+    STORAGE_MODIFY = "storage.modify"
 
 
 #: What an API key can be made for. Not members: with a stolen key somebody could make himself an owner for good.

@@ -117,6 +117,19 @@ class Volid(Identifier):
         return StorageId(self.split(":", 1)[0])
 
 
+class MediaName(Identifier):
+    """The name of an ISO image or of a container's template on a storage: as it will stand there, nothing cleaned."""
+
+    kind = "file name"
+    form = re.compile(r"(?!.*\.\.)[A-Za-z0-9][A-Za-z0-9._+-]*\.(?:iso|img|tar\.(?:gz|xz|zst))", re.ASCII)
+    max_length = 128
+
+    @property
+    def is_archive(self) -> bool:
+        """Whether it names a container's template."""
+        return not self.endswith((".iso", ".img"))
+
+
 class Upid(Identifier):
     """A PVE task's id: `UPID:node:pid:pstart:starttime:type:id:user:` (facts of PVE 9.1; numbers are hexadecimal)."""
 

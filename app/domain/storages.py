@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
+
+from app.domain.identifiers import MediaName
 
 
 class Content(StrEnum):
@@ -63,6 +65,34 @@ class ContentFilter:
     tenant: str | None = None
     content: str | None = None
     node: str | None = None
+
+
+@dataclass(frozen=True)
+class Checksum:
+    """`digest` in lower-case hexadecimal."""
+
+    algorithm: str
+    digest: str
+
+
+@dataclass(frozen=True)
+class Target:
+    """Where a file is to go; `node` None: any that has the storage."""
+
+    storage: str
+    cluster: str | None = None
+    node: str | None = None
+
+
+@dataclass(frozen=True)
+class Upload:
+    """A file on its way: `size` bytes come out of `chunks`, which can be read once."""
+
+    content: Content
+    filename: MediaName
+    checksum: Checksum | None
+    size: int
+    chunks: Iterator[bytes]
 
 
 @dataclass(frozen=True)

@@ -25,13 +25,16 @@ from app.pve.line import Line
 from app.pve.nodes import NodeApi
 from app.pve.pools import PoolsApi
 from app.pve.speaking import Path, Scalar
-from app.pve.transport import Answers, CountedAnswers, connecting_failed, exchange, judge, loss, session
+from app.pve.transport import Answers, CountedAnswers, connecting_failed, exchange, judge, loss, send, session
+from app.pve.upload import Form
 
 #: Of a GET, all within one time-out of the endpoint.
 ATTEMPTS = 3
 FIRST_PAUSE = 0.2
 #: A write waits longer than PVE does for its own locks (10 s): its "got timeout" then arrives, and not ours.
 WRITE_PATIENCE = 1.5
+#: Seconds between two parts of an upload, and after the last one: a node hands the file on to the one that is meant.
+UPLOAD_PATIENCE = 300.0
 
 
 class Client:
@@ -71,6 +74,14 @@ class Client:
 
     def post(self, path: Path, params: Mapping[str, Scalar] | None = None) -> Any:
         return self._write("POST", path, params)
+
+    def upload(self, path: Path, form: Form) -> Any:
+        """POST a form that is made while it is sent. Never repeated: what it is made of is gone then."""
+        url = "/".join([self._base, *map(_segment, path)])
+        headers = {"Content-Type": form.content_type}
+        with self._line.slot(None):
+            answer = send(self._session, "POST", url, UPLOAD_PATIENCE, data=form, headers=headers)
+        return Answers().loads(answer)
 
     def put(self, path: Path, params: Mapping[str, Scalar]) -> Any:
         return self._write("PUT", path, params)

@@ -6,13 +6,15 @@ from dataclasses import dataclass
 
 from app.domain.errors import Invalid
 from app.domain.identifiers import NodeName, StorageId, Upid, VmId, Volid
+from app.domain.storages import Upload
 from app.pve import storage as volumes
-from app.pve.answers import Row, rows
+from app.pve.answers import Row, rows, upid
 from app.pve.cluster import PveVersion, version_of
 from app.pve.lxc import ContainerApi
 from app.pve.qemu import VmApi
 from app.pve.speaking import Speaker
 from app.pve.tasks import TaskRow, TaskStatus, stop_task, task_list, task_log, task_log_page, task_page, task_status
+from app.pve.upload import Form
 
 SOURCES = ("active", "archive", "all")
 
@@ -144,6 +146,15 @@ class NodeApi:
     ) -> list[volumes.VolumeRow]:
         """`content` is "iso", "vztmpl", "backup", "images" or "rootdir"."""
         return volumes.storage_content(self._client, self.name, storage, content, vmid)
+
+    def upload(self, storage: StorageId, upload: Upload) -> tuple[Upid, str]:
+        """The task (`imgcopy`) that puts the file into its place, and the SHA-256 of what was sent.
+
+        Raises Invalid for another checksum than was told, and whatever reading the file raises.
+        """
+        form = Form(upload)
+        path = ("nodes", self.name, "storage", StorageId.parse(storage), "upload")
+        return upid(self._client.upload(path, form)), form.sha256
 
     def delete_volume(self, volid: Volid) -> Upid | None:
         """None where PVE was done at once."""

@@ -1,7 +1,7 @@
 """Every change of several steps, by the type of its operation. The engine carries out what stands here."""
 
 from app.operations import Saga
-from app.sagas import ct_create, guest_change, guest_delete, guest_power, tenant_create, tenant_delete, vm_create
+from app.sagas import ct_create, guest_change, guest_delete, guest_power, media, tenant_create, tenant_delete, vm_create
 
 REGISTRY: dict[str, Saga] = {
     saga.type: saga
@@ -9,6 +9,7 @@ REGISTRY: dict[str, Saga] = {
         tenant_create.SAGA,
         tenant_delete.SAGA,
         ct_create.SAGA,
+        media.UPLOAD,
         vm_create.SAGA,
         *guest_power.STARTS.values(),
         *guest_power.STOPS.values(),

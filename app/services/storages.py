@@ -3,22 +3,28 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
-from app.db import clusters, guests, tenants
+from app.db import audit, clusters, guests, tenants
 from app.db.models import Guest
 from app.db.models import Storage as Place
 from app.db.session import Database, Tx
 from app.domain.access import Context, Privilege
-from app.domain.errors import Invalid, NotFound
+from app.domain.errors import CapacityExceeded, Conflict, Invalid, NotFound
 from app.domain.identifiers import MalformedIdentifier, NodeName, StorageId, Volid
+from app.domain.operations import Operation
 from app.domain.paging import Page, PageRequest
-from app.domain.storages import MEDIA, Content, ContentFilter, Granted, Storage, StorageFilter, Volume
+from app.domain.storages import MEDIA, Content, ContentFilter, Granted, Storage, StorageFilter, Target, Upload, Volume
+from app.operations import Engine
+from app.operations.engine import Submission
 from app.policy import rules
 from app.pve import Pve, VolumeRow
+from app.sagas import media
 from app.sagas.credentials import Credentials
+
+QUEUE = "media"
 
 #: How far a node's clock may be behind ours.
 _CLOCK_MARGIN = timedelta(seconds=60)
@@ -37,8 +43,9 @@ class Shelf:
 
 
 class Storages:
-    def __init__(self, db: Database, credentials: Credentials) -> None:
+    def __init__(self, db: Database, engine: Engine, credentials: Credentials) -> None:
         self._db = db
+        self._engine = engine
         self._credentials = credentials
 
     def list(self, ctx: Context, wanted: StorageFilter, request: PageRequest) -> Page[Storage]:
@@ -71,6 +78,31 @@ class Storages:
                     rows[row.volid] = row
                     seen[row.volid].append(node)
         return _page([_volume(shelf, rows[volid], seen[volid]) for volid in sorted(rows)], request)
+
+    def upload(self, ctx: Context, target: Target, receive: Callable[[], Upload]) -> Operation:
+        """Pass a medium through to PVE as it comes; the operation is the task that puts it into its place.
+
+        `receive` is called when the caller may. What has the name of a medium that is there is Conflict
+        `volume.exists`: PVE itself would overwrite that. Raises CapacityExceeded, NotFound, Invalid.
+        """
+        rules.require(ctx, Privilege.STORAGE_MODIFY)
+        with self._db.read() as tx:
+            place = _place_for(tx, ctx, target)
+        upload = receive()
+        volid = f"{place.name}:{upload.content}/{upload.filename}"
+        node = self._credentials.as_admin(place.cluster_id).node(NodeName(place.node))
+        _require_room(place, upload)
+        if any(row.volid == volid for row in node.storage_content(StorageId(place.name), upload.content)):
+            raise Conflict(f"{volid} is there already.", code="volume.exists", remedy="Choose another name.")
+        upid, sha256 = node.upload(StorageId(place.name), upload)
+        with self._db.begin() as tx:
+            audit.record(tx, ctx, media.UPLOAD.type, subject=f"{volid} sha256:{sha256}")
+            parameters = media.Parameters(
+                cluster=place.cluster_id, node=place.node, storage=place.name, content=upload.content, volid=volid,
+                sha256=sha256, upid=upid,
+            )  # fmt: skip
+            lane = f"{place.cluster_id}/{place.name}"
+            return self._engine.submit(tx, ctx, media.UPLOAD, parameters, Submission(None, None, QUEUE, lane))
 
     def _shelf(self, tx: Tx, ctx: Context, storage: str, wanted: ContentFilter) -> Shelf:
         granted = _granted(tx, ctx, wanted.tenant)
@@ -110,6 +142,22 @@ def _places(tx: Tx, ctx: Context, storage: str, cluster: str | None, granted: Gr
     if len({place.cluster_id for place in places}) > 1:
         raise Invalid({"cluster": ["name it: several clusters have a storage of this name"]})
     return places
+
+
+def _place_for(tx: Tx, ctx: Context, target: Target) -> Place:
+    """Where a medium goes: to the node that is named, or the first that has the storage at hand."""
+    places = _places(tx, ctx, target.storage, target.cluster, None)
+    wanted = [place for place in places if target.node in (None, place.node)]
+    if not wanted:
+        raise Invalid({"node": ["is not a node that has this storage"]})
+    return min(wanted, key=lambda place: (not place.available, place.node))
+
+
+def _require_room(place: Place, upload: Upload) -> None:
+    if upload.content not in place.content:
+        raise Invalid({"content": ["is not what this storage holds"]})
+    if place.total and upload.size > place.total - place.used:
+        raise CapacityExceeded("The storage has not enough room left.", remedy="Free some room there.")
 
 
 def _asked(places: Sequence[Place], node: str | None) -> tuple[str, ...]:

@@ -18,6 +18,7 @@ from tests.api.test_errors import assert_problem
 from tests.house import ADMIN_PASSWORD, Caller
 
 ID = "6f9619ff-8b86-d011-b42d-00cf4fc964ff"
+UPID = "UPID:n1:000003F1:0005825E:6B01FC5F:vzcreate:10005:root@pam:"
 ORIGIN = "http://localhost:5173"
 
 
@@ -26,7 +27,9 @@ def routes() -> Iterator[tuple[str, str]]:
     for rule in document_app().url_map.iter_rules():
         path = rule.rule
         for argument in rule.arguments:
-            path = path.replace(f"<{argument}>", ID).replace(f"<path:{argument}>", "swagger-ui.css")
+            path = path.replace(f"<{argument}>", UPID if argument == "upid" else ID).replace(
+                f"<path:{argument}>", "swagger-ui.css"
+            )
         for method in sorted((rule.methods or set()) - {"OPTIONS", "HEAD"}):
             yield method, path
 

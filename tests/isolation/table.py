@@ -98,6 +98,7 @@ FIELDS: Mapping[str, Reference] = {
 PLAIN: Mapping[str, str] = {
     "name": "what the new thing is to be called, or a part of a name",
     "hostname": "the same of a container",
+    "filename": "the same of a file",
     "tag": "a word of the caller's own guests",
     "tags": "words of the new guest",
     "node": "narrows the caller's own guests",
@@ -133,7 +134,7 @@ ADMINISTRATORS = frozenset(
         "DELETE /api/users/{user}", "POST /api/tenants", "DELETE /api/tenants/{tenant}",
         "GET /api/proxmox/nodes/{node}/status", "GET /api/proxmox/nodes/{node}/version",
         "GET /api/proxmox/nodes/{node}/network", "GET /api/proxmox/nodes/{node}/services",
-        "GET /api/proxmox/nodes/{node}/tasks",
+        "GET /api/proxmox/nodes/{node}/tasks", "POST /api/proxmox/storages/{storage}/upload",
         "PUT /api/tenants/{tenant}/quota", "POST /api/operations/{operation}/resolve",
     }
 )  # fmt: skip

@@ -13,7 +13,7 @@ from typing import Any
 from tests.house import Caller, House, container, vm
 
 Request = tuple[str, str, Any]
-"""Method, path below /api, body."""
+"""Method, path below /api, body: JSON, or the bytes of a file."""
 
 
 @dataclass(frozen=True)
@@ -62,6 +62,10 @@ def _tenant() -> Request:
     return "POST", "/tenants", {"name": f"Killed {uuid.uuid4().hex[:10]}"}
 
 
+def _upload() -> Request:
+    return "POST", f"/proxmox/storages/local/upload?filename=killed-{uuid.uuid4().hex[:10]}.iso", b"an image"
+
+
 def _without_tenant(result: Mapping[str, Any] | None) -> Request:
     assert result is not None
     return "DELETE", f"/tenants/{result['tenant']['id']}?cascade=true", None
@@ -71,6 +75,7 @@ def scenes() -> list[Scene]:
     found = [
         Scene("tenant.create", "", lambda _: _tenant(), by_admin=True),
         Scene("tenant.delete", "", _without_tenant, before=_tenant, by_admin=True),
+        Scene("media.upload", "", lambda _: _upload(), by_admin=True),
         Scene("ct.create", "", lambda _: _make("ct", start=True, tags=["a"])()),
         Scene("vm.create", "empty", lambda _: _make("vm", start=True)()),
         Scene(

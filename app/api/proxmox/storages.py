@@ -3,16 +3,28 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
 from flask.views import MethodView
+from marshmallow import ValidationError
 
 from app import current
+from app.api import uploads
 from app.api.conventions import blp
 from app.api.schemas.clusters import ClusterQuerySchema, Whose
 from app.api.schemas.lists import Listing
-from app.api.schemas.storages import ContentQuerySchema, StorageQuerySchema, StorageSchema, VolumeSchema
+from app.api.schemas.storages import (
+    ContentQuerySchema,
+    StorageQuerySchema,
+    StorageSchema,
+    UploadSchema,
+    UploadTargetSchema,
+    VolumeSchema,
+)
+from app.domain.errors import Invalid
+from app.domain.operations import Operation
 from app.domain.paging import Page
-from app.domain.storages import ContentFilter, Storage, StorageFilter, Volume
+from app.domain.storages import Checksum, Content, ContentFilter, Storage, StorageFilter, Target, Upload, Volume
 
 
 class StoragesView(MethodView):
@@ -37,8 +49,55 @@ class ContentView(MethodView):
         return current.services.storages.content(current.ctx, storage, listing.wanted, listing.page)
 
 
+_FORM_FIELDS = {
+    "content": {"type": "string", "enum": ["iso", "vztmpl"]},
+    "filename": {"type": "string"},
+    "checksum": {"type": "string"},
+    "checksum_algorithm": {"type": "string", "enum": ["sha256", "sha384", "sha512"]},
+    "file": {"type": "string", "format": "binary", "description": "The last part."},
+}
+_UPLOAD_BODY = {
+    "required": True,
+    "content": {
+        uploads.FORM: {"schema": {"type": "object", "required": ["file"], "properties": _FORM_FIELDS}},
+        uploads.OCTETS: {"schema": {"type": "string", "format": "binary"}},
+    },
+}
+
+
+class UploadView(MethodView):
+    @blp.arguments(UploadTargetSchema, location="query")
+    @blp.accepted(streamed=_UPLOAD_BODY)
+    def post(self, query: dict[str, Any], storage: str) -> Operation:
+        """Upload an ISO image or a container's template (administrators)
+
+        The file goes through to Proxmox VE as it comes. `Content-Length` is needed. A name that is there already is
+        409 `volume.exists`; a file with another checksum than the one given is refused, and nothing of it is kept.
+        """
+        target = Target(storage, query.pop("cluster", None), query.pop("node", None))
+        return current.services.storages.upload(current.ctx, target, lambda: _upload(query))
+
+
+def _upload(query: dict[str, Any]) -> Upload:
+    received = uploads.receive(current.settings.max_upload_bytes)
+    twice = {name: ["is given more than once"] for name in query.keys() & received.fields.keys()}
+    if twice:
+        raise Invalid(twice)
+    told = {**query, **received.fields}
+    if received.filename:
+        told.setdefault("filename", received.filename)
+    try:
+        known = UploadSchema().load(told)
+    except ValidationError as error:
+        raise Invalid(error.messages_dict) from None
+    digest = known.get("checksum")
+    checksum = Checksum(known["checksum_algorithm"], digest.lower()) if digest is not None else None
+    return Upload(Content(known["content"]), known["filename"], checksum, received.size, received.chunks)
+
+
 VIEWS: Mapping[str, type[MethodView]] = {
     "/storages": StoragesView,
     "/storages/<storage>": StorageView,
     "/storages/<storage>/content": ContentView,
+    "/storages/<storage>/upload": UploadView,
 }

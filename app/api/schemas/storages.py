@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from typing import Any, ClassVar
 
-from marshmallow import fields, validate
+from marshmallow import ValidationError, fields, validate, validates_schema
 
 from app.api.schemas.clusters import cluster_name
 from app.api.schemas.fields import Moment, Named, Schema, Text
 from app.api.schemas.lists import PageQuerySchema, sort_by
-from app.domain.identifiers import NodeName
-from app.domain.storages import Content, ContentFilter, StorageFilter
+from app.domain.identifiers import MediaName, NodeName
+from app.domain.storages import MEDIA, Content, ContentFilter, StorageFilter
+
+#: Hexadecimal digits.
+DIGEST_LENGTHS = {"sha256": 64, "sha384": 96, "sha512": 128}
 
 
 def _tenant() -> Text:
@@ -37,6 +40,42 @@ class ContentQuerySchema(PageQuerySchema):
     tenant = _tenant()
     content = _content()
     node = Named(NodeName, metadata={"description": "Ask this node only."})
+
+
+class UploadTargetSchema(Schema):
+    """Everything but the place may as well come as a field of the form, before the file."""
+
+    cluster = cluster_name()
+    node = Named(NodeName, metadata={"description": "Where each node has its own; the first if left out."})
+    content = Text(validate=validate.OneOf([content.value for content in MEDIA]))
+    filename = Named(MediaName, metadata={"description": "As it will be called there; of a form that of its part."})
+    checksum = Text(
+        least=32, most=128, validate=validate.Regexp(r"\A[0-9A-Fa-f]+\Z", error="must be hexadecimal"),
+        metadata={"description": "Of the file. With another one it is not taken."},
+    )  # fmt: skip
+    checksum_algorithm = Text(
+        validate=validate.OneOf(list(DIGEST_LENGTHS)), metadata={"description": "`sha256` if left out."}
+    )
+
+
+class UploadSchema(Schema):
+    """What is known of a file before it comes."""
+
+    content = Text(validate=validate.OneOf([content.value for content in MEDIA]))
+    filename = Named(MediaName, required=True)
+    checksum = Text(least=32, most=128, validate=validate.Regexp(r"\A[0-9A-Fa-f]+\Z", error="must be hexadecimal"))
+    checksum_algorithm = Text(load_default="sha256", validate=validate.OneOf(list(DIGEST_LENGTHS)))
+
+    @validates_schema
+    def check_together(self, data: dict[str, Any], **_: Any) -> None:
+        checksum = data.get("checksum")
+        if checksum is not None and len(checksum) != DIGEST_LENGTHS[data["checksum_algorithm"]]:
+            raise ValidationError("is not as long as one of this algorithm", "checksum")
+        content = Content.VZTMPL if data["filename"].is_archive else Content.ISO
+        if data.setdefault("content", content) != content:
+            raise ValidationError(
+                "must end in .iso or .img, a container's template in .tar.gz, .xz or .zst", "filename"
+            )
 
 
 class StoragePlaceSchema(Schema):
