@@ -99,6 +99,7 @@ PLAIN: Mapping[str, str] = {
     "name": "what the new thing is to be called, or a part of a name",
     "hostname": "the same of a container",
     "filename": "the same of a file",
+    "checksum": "what the bytes of a file come to",
     "tag": "a word of the caller's own guests",
     "tags": "words of the new guest",
     "node": "narrows the caller's own guests",
