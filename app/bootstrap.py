@@ -91,7 +91,7 @@ def build(settings: Settings) -> House:
         storages=Storages(db, engine, credentials),
         tasks=Tasks(db, credentials),
         guests=Guests(db, engine, credentials, rules),
-        drift=Drifts(db),
+        drift=Drifts(db, engine, credentials, vmid_rest=rules.vmid_rest),
         operations=Operations(db, engine, REGISTRY),
         templates=Templates(db),
         health=Health(db, lease=LEASE, stale=stale),

@@ -8,7 +8,7 @@ from typing import Any
 
 from sqlalchemy import select
 
-from app.db.models import Allocation, Guest, Operation, Tenant, VmidClaim
+from app.db.models import Allocation, Drift, Guest, Operation, Tenant, VmidClaim
 from app.db.session import Database, Tx
 from app.domain.guests import GuestKind, GuestState, owner_mark
 from app.domain.operations import FINAL_STATES
@@ -29,9 +29,10 @@ def disorder(house: House) -> list[str]:
     try:
         with db.read() as tx:
             guests, tenants = tx.scalars(select(Guest)).all(), tx.scalars(select(Tenant)).all()
+            outside = {row.guest_id for row in tx.scalars(select(Drift)) if "pool" in row.differences}
             return [
                 *_operations(tx),
-                *_guests(house, lab, guests),
+                *_guests(house, lab, guests, outside),
                 *_volumes(house, lab, guests),
                 *_walls(lab, tenants),
                 *_ledger(tx, lab, guests),
@@ -47,22 +48,23 @@ def _operations(tx: Tx) -> Iterator[str]:
         yield f"operation {row.id} ({row.type}) is {row.state}"
 
 
-def _guests(house: House, lab: dict[str, Any], rows: Sequence[Guest]) -> Iterator[str]:
-    """Each of ours is there once, by its mark, in its pool and no other; and no other is there."""
+def _guests(house: House, lab: dict[str, Any], rows: Sequence[Guest], outside: set[str | None]) -> Iterator[str]:
+    """Each of ours is there once, by its mark, in its pool and no other, unless it is told to be outside; and no other
+    is there."""
     known = {row.vmid: row for row in rows}
     pools = {vmid: pool["poolid"] for pool in lab["pools"].values() for vmid in pool["vms"]}
     marked: dict[str, list[int]] = defaultdict(list)
     for guest in lab["guests"].values():
         vmid, config = guest["vmid"], guest["config"]
-        if not house.settings.vmid_min <= vmid <= house.settings.vmid_max:
-            continue
         row = known.get(vmid)
+        if row is None and not house.settings.vmid_min <= vmid <= house.settings.vmid_max:
+            continue
         if row is None:
             yield f"PVE's guest {vmid} is nobody's"
             continue
         for line in str(config.get("description", "")).splitlines():
             marked[line.strip()].append(vmid)
-        if pools.get(vmid) != row.poolid:
+        if pools.get(vmid) != row.poolid and row.id not in outside:
             yield f"guest {vmid} is in pool {pools.get(vmid)}, not in {row.poolid}"
         if row.kind == GuestKind.CT and config.get("unprivileged") != 1:
             yield f"container {vmid} is privileged"

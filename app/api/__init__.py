@@ -78,6 +78,9 @@ URLS: Mapping[str, Mapping[str, type[MethodView]]] = {
     },
     "drift": {
         "/drift": drift.DriftsView,
+        "/drift/<drift>/adopt": drift.AdoptView,
+        "/drift/<drift>/forget": drift.ForgetView,
+        "/drift/<drift>/repair": drift.RepairView,
     },
     "health": {
         "/health": health.HealthView,

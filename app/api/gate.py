@@ -177,6 +177,7 @@ def _is_upid(text: str) -> bool:
 
 
 _PATH_FORMS: dict[str, Callable[[str], bool]] = {
+    "drift": is_uuid,
     "guest": _is_guest,
     "key": is_uuid,
     "node": _is_name,

@@ -73,6 +73,15 @@ def compared(tx: Tx, cluster: str, vmids: Sequence[int]) -> None:
     )
 
 
+def compare_again(tx: Tx, guest: Guest) -> None:
+    """With the next reading, whether the listing has changed or not: what was agreed has, or may have."""
+    tx.execute(
+        sa.update(InventoryGuest)
+        .where(InventoryGuest.cluster_id == guest.cluster_id, InventoryGuest.vmid == guest.vmid)
+        .values(compared_at=None)
+    )
+
+
 def strangers(tx: Tx, cluster: str, *, read_at: datetime, vmid_rest: timedelta) -> Sequence[Subject]:
     """The guests in tenants' pools that nobody made here. One of ours that went after the listing was read is none."""
     same_pool = sa.and_(Tenant.cluster_id == InventoryGuest.cluster_id, Tenant.poolid == InventoryGuest.poolid)
@@ -141,8 +150,8 @@ def has_left_its_pool(tx: Tx, guest: str) -> bool:
 
 
 def get(tx: Tx, scope: TenantScope, drift: str) -> Drift:
-    """Raises NotFound for what is not there, and for what lies outside the scope."""
-    row = tx.get(Drift, drift)
+    """As it is now. Raises NotFound for what is not there, and for what lies outside the scope."""
+    row = tx.get(Drift, drift, populate_existing=True)
     if row is None or not scope.contains(row.tenant_id):
         raise NotFound
     return row

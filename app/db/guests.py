@@ -115,6 +115,22 @@ def claim_vmid(tx: Tx, cluster: str, guest: str, span: range, wanted: VmId | Non
     return vmid
 
 
+def claim_found(tx: Tx, cluster: str, guest: str, vmid: int) -> None:
+    """The number of a guest that stands there already and becomes ours, inside our range or not; it may be resting.
+
+    Raises Conflict where it is another guest's of ours.
+    """
+    clusters.lock(tx, cluster)
+    claim = tx.get(VmidClaim, {"cluster_id": cluster, "vmid": vmid})
+    if claim is None:
+        tx.add(VmidClaim(cluster_id=cluster, vmid=vmid, guest_id=guest))
+    elif claim.guest_id is None:
+        claim.guest_id, claim.free_at = guest, None
+    else:
+        raise Conflict("This vmid is taken.", code="vmid.taken")
+    tx.flush()
+
+
 def _is_free(tx: Tx, cluster: str, vmid: int) -> bool:
     """Nobody's, or rested long enough; then its old claim goes."""
     claim = tx.get(VmidClaim, {"cluster_id": cluster, "vmid": vmid})

@@ -135,3 +135,8 @@ def release(tx: Tx, tenant: str, guest: str, dimensions: Sequence[Dimension] = t
             Allocation.tenant_id == tenant, Allocation.guest_id == guest, Allocation.dimension.in_(dimensions)
         )
     )
+
+
+def transfer(tx: Tx, guest: str, *, tenant: str, user: str) -> None:
+    """What a guest takes is another tenant's, or another user's, from now on."""
+    tx.execute(sa.update(Allocation).where(Allocation.guest_id == guest).values(tenant_id=tenant, user_id=user))

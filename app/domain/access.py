@@ -42,6 +42,7 @@ class Privilege(StrEnum):
     USER_MODIFY = "user.modify"
     CLUSTER_AUDIT = "cluster.audit"
     STORAGE_MODIFY = "storage.modify"
+    DRIFT_MODIFY = "drift.modify"
 
 
 #: What an API key can be made for. Not members: with a stolen key somebody could make himself an owner for good.

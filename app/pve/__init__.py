@@ -19,7 +19,17 @@ from app.pve.cluster import (
 )
 from app.pve.connections import PveConnections
 from app.pve.endpoint import ApiToken, Endpoint
-from app.pve.guests import TIMEFRAMES, Disk, FileSystem, GuestApi, GuestConfig, GuestStatus, MetricPoint
+from app.pve.guests import (
+    TIMEFRAMES,
+    Disk,
+    FileSystem,
+    GuestApi,
+    GuestConfig,
+    GuestStatus,
+    MetricPoint,
+    marked,
+    unmarked,
+)
 from app.pve.lxc import ContainerApi, ContainerCreate
 from app.pve.nodes import Interface, NodeApi, NodeStatus, Service
 from app.pve.pools import Pool, PoolsApi
@@ -65,4 +75,6 @@ __all__ = [
     "VmCreate",
     "VmSettings",
     "VolumeRow",
+    "marked",
+    "unmarked",
 ]

@@ -323,6 +323,15 @@ def _point(row: Row) -> MetricPoint:
     return MetricPoint(row.number("time"), **known)
 
 
+def marked(description: str, mark: str) -> str:
+    """A description with this mark as its first line, and no other one."""
+    return f"{mark}\n{unmarked(description)}".strip()
+
+
+def unmarked(description: str) -> str:
+    return MARK.sub("", description).strip()
+
+
 def outward(addresses: Iterable[str]) -> list[str]:
     """Of addresses with or without prefix length, those that others may use, each once and in order."""
     kept: list[str] = []

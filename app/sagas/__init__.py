@@ -1,7 +1,18 @@
 """Every change of several steps, by the type of its operation. The engine carries out what stands here."""
 
 from app.operations import Saga
-from app.sagas import ct_create, guest_change, guest_delete, guest_power, media, tenant_create, tenant_delete, vm_create
+from app.sagas import (
+    ct_create,
+    guest_adopt,
+    guest_change,
+    guest_delete,
+    guest_power,
+    guest_repair,
+    media,
+    tenant_create,
+    tenant_delete,
+    vm_create,
+)
 
 REGISTRY: dict[str, Saga] = {
     saga.type: saga
@@ -16,5 +27,7 @@ REGISTRY: dict[str, Saga] = {
         *guest_power.REBOOTS.values(),
         *guest_change.CHANGES.values(),
         *guest_delete.DELETES.values(),
+        guest_adopt.SAGA,
+        guest_repair.SAGA,
     )
 }

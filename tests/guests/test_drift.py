@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from itertools import count
 from typing import Any
 
 import pytest
@@ -10,6 +11,9 @@ import pytest
 from tests.house import Caller, House, container, wait_for
 from tests.lab.process import LabProcess
 from tests.privilege.planting import Planter, audit, rounds
+
+#: Outside of the range that Poolhouse gives.
+VMIDS = count(35_000)
 
 
 @pytest.fixture(scope="module")
@@ -107,8 +111,10 @@ def test_l43_refused_is_not_absent(drifting: House, member: Caller, tenant: dict
 def drift_of(house: House, tenant: dict[str, Any], **wanted: Any) -> dict[str, Any]:
     """The only drift of a tenant, as an administrator sees it, once it is there and as wanted."""
 
+    admin = house.admin()
+
     def found() -> dict[str, Any] | None:
-        rows = house.admin().get(f"/drift?tenant={tenant['id']}").get_json()["data"]
+        rows = admin.get(f"/drift?tenant={tenant['id']}").get_json()["data"]
         fits = [row for row in rows if all(row[name] == value for name, value in wanted.items())]
         return fits[0] if fits and len(rows) == 1 else None
 
@@ -270,6 +276,216 @@ def test_a_missing_guest_is_drift_until_it_is_back_or_deleted(
     assert found["guest"] == guest["id"]
     member.done("DELETE", path_of(guest))
     assert none_left(drifting, tenant)
+
+
+# -- what is done about it
+
+
+def settle(house: House, row: dict[str, Any], verb: str) -> Any:
+    """By an administrator, to its end."""
+    return house.admin().post(f"/drift/{row['id']}/{verb}", wait=60)
+
+
+def test_a_changed_guest_is_adopted_as_it_stands(drifting: House, tenant: dict[str, Any], member: Caller) -> None:
+    guest = make(member)
+    drifting.pve.put(f"{in_pve(guest)}/config", memory=256)
+    found = drift_of(drifting, tenant, kind="changed")
+    mark = drifting.pve.mark()
+    answer = settle(drifting, found, "adopt")
+    assert (answer.status_code, answer.get_json()["state"]) == (200, "succeeded")
+    assert answer.get_json()["result"]["guest"]["memory"] == 256
+    assert drifting.pve.writes(mark) == []
+    rounds(drifting, 2)
+    assert none_left(drifting, tenant)
+    assert usage(drifting, tenant)["allocated"]["memory"] == 256
+    assert settle(drifting, found, "adopt").status_code == 404
+
+
+@pytest.mark.parametrize("kind", ["ct", "vm"])
+def test_a_changed_guest_is_repaired(drifting: House, tenant: dict[str, Any], member: Caller, kind: str) -> None:
+    guest = make(member, kind, start=True)
+    option = "hostname" if kind == "ct" else "name"
+    drifting.pve.put(f"{in_pve(guest)}/config", **{option: "renamed"})
+    if kind == "ct":
+        drifting.pve.put(f"{in_pve(guest)}/config", memory=64, cores=2)
+    found = wait_for(
+        lambda: (
+            (one := drift_of(drifting, tenant, kind="changed"))
+            and len(one["differences"]) == (3 if kind == "ct" else 1)
+            and one
+        )
+    )
+    answer = settle(drifting, found, "repair")
+    assert answer.status_code == 200, answer.get_json()
+    config = drifting.pve.get(f"{in_pve(guest)}/config")
+    assert (config[option], config["memory"], config["cores"]) == (guest["name"], type(config["memory"])(128), 1)
+    assert member.get(path_of(guest)).get_json()["name"] == guest["name"]
+    assert usage(drifting, tenant)["allocated"]["memory"] == 128
+    assert usage(drifting, tenant)["running"] == {"cores": 1, "memory": 128}
+    rounds(drifting, 2)
+    assert none_left(drifting, tenant)
+
+
+def test_l26_what_a_repair_makes_grow_is_claimed_first(drifting: House, tenant: dict[str, Any], member: Caller) -> None:
+    guest = make(member, memory=256)
+    drifting.pve.put(f"{in_pve(guest)}/config", memory=64)
+    found = drift_of(drifting, tenant, kind="changed")
+    drifting.admin().put(f"/tenants/{tenant['id']}/quota", {"memory": 200})
+    refused = settle(drifting, found, "repair")
+    assert (refused.status_code, refused.get_json()["code"]) == (403, "quota.exceeded")
+    assert usage(drifting, tenant)["allocated"]["memory"] == 64
+    drifting.admin().put(f"/tenants/{tenant['id']}/quota", {"memory": None})
+    assert settle(drifting, found, "repair").status_code == 200
+    assert usage(drifting, tenant)["allocated"]["memory"] == 256
+
+
+def test_a_grown_disk_is_not_repaired_but_adopted(
+    drifting: House, tenant: dict[str, Any], member: Caller, planter: Planter
+) -> None:
+    guest = make(member)
+    planter.done(drifting.pve.put(f"{in_pve(guest)}/resize", disk="rootfs", size="3G"))
+    found = drift_of(drifting, tenant, kind="changed")
+    refused = settle(drifting, found, "repair")
+    assert (refused.status_code, refused.get_json()["code"]) == (409, "drift.disk")
+    assert "adopt" in refused.get_json()["remedy"]
+    assert settle(drifting, found, "adopt").status_code == 200
+    assert none_left(drifting, tenant)
+
+
+def test_a_guest_outside_its_pool_is_repaired_and_works_again(
+    drifting: House, tenant: dict[str, Any], member: Caller
+) -> None:
+    """Put back by the administrator's identity, which writes to nothing else."""
+    guest = make(member)
+    drifting.pve.put(f"{in_pve(guest)}/config", memory=256)
+    drift_of(drifting, tenant, kind="changed")
+    take_out(drifting, guest)
+    found = drift_of(drifting, tenant, kind="outside_pool")
+    refused = settle(drifting, found, "adopt")
+    assert (refused.status_code, refused.get_json()["code"]) == (409, "drift.not_possible")
+    mark = drifting.pve.mark()
+    assert settle(drifting, found, "repair").status_code == 200
+    written = drifting.pve.writes(mark)
+    assert {(call["user"], call["path"]) for call in written if call["user"].startswith("root")} == {
+        ("root@pam!poolhouse", "/pools")
+    }
+    assert guest["vmid"] in drifting.pve.members(tenant["poolid"])
+    assert drifting.pve.get(f"{in_pve(guest)}/config")["memory"] == 128
+    member.done("POST", f"{path_of(guest)}/start")
+    rounds(drifting, 2)
+    assert none_left(drifting, tenant)
+
+
+def test_l30_a_guest_in_another_tenants_pool_goes_to_it_or_back(
+    drifting: House, tenant: dict[str, Any], member: Caller, planter: Planter
+) -> None:
+    """Adopted it is the other tenant's, with its quota; repaired it is where it was."""
+    other = drifting.make_tenant(quota={"memory": 100})
+    guest = make(member, start=True)
+    planter.move_in(guest["vmid"], other["poolid"])
+    found = drift_of(drifting, tenant, kind="moved")
+    assert settle(drifting, found, "forget").status_code == 409
+    refused = settle(drifting, found, "adopt")
+    assert (refused.status_code, refused.get_json()["limit"]) == (403, 100)
+    assert settle(drifting, found, "repair").status_code == 200
+    assert guest["vmid"] in drifting.pve.members(tenant["poolid"])
+
+    planter.move_in(guest["vmid"], other["poolid"])
+    found = drift_of(drifting, tenant, kind="moved")
+    drifting.admin().put(f"/tenants/{other['id']}/quota", {"memory": 500})
+    answer = settle(drifting, found, "adopt")
+    assert answer.status_code == 200, answer.get_json()
+    shown = answer.get_json()["result"]["guest"]
+    assert (shown["tenant"], shown["poolid"]) == (other["id"], other["poolid"])
+    assert member.get(path_of(guest)).status_code == 404
+    assert usage(drifting, tenant)["allocated"]["guests"] == 0
+    assert usage(drifting, other)["allocated"]["memory"] == 128
+    assert usage(drifting, other)["running"] == {"cores": 1, "memory": 128}
+    rounds(drifting, 2)
+    assert none_left(drifting, tenant)
+    assert none_left(drifting, other)
+    drifting.make_member(other).done("POST", f"{path_of(guest)}/stop", {"force": True})
+
+
+@pytest.mark.parametrize("kind", ["ct", "vm"])
+def test_an_unmanaged_guest_becomes_its_pools_tenants(
+    drifting: House, tenant: dict[str, Any], member: Caller, planter: Planter, kind: str
+) -> None:
+    """Charged, within the quota, marked as ours with the tenant's own token, and worked on like any other."""
+    drifting.admin().put(f"/tenants/{tenant['id']}/quota", {"memory": 300})
+    if kind == "ct":
+        vmid = planter.container(
+            privileged=False, pool=tenant["poolid"], hostname="foundling", memory=320, cores=2,
+            description="first\npoolhouse-guest: another\nlast",
+        )  # fmt: skip
+    else:
+        vmid = next(VMIDS)
+        created = drifting.pve.post(
+            "/nodes/n1/qemu", vmid=vmid, name="foundling", pool=tenant["poolid"], memory=320, cores=2,
+            scsi0="local-lvm:1", description="first\npoolhouse-guest: another\nlast",
+        )  # fmt: skip
+        planter.done(created)
+    found = drift_of(drifting, tenant, kind="unmanaged")
+    assert settle(drifting, found, "repair").status_code == 409
+    assert settle(drifting, found, "forget").status_code == 409
+    refused = settle(drifting, found, "adopt")
+    assert (refused.status_code, refused.get_json()["requested"]) == (403, 320)
+    assert usage(drifting, tenant)["allocated"]["guests"] == 0
+    drifting.admin().put(f"/tenants/{tenant['id']}/quota", {"memory": 400})
+    mark = drifting.pve.mark()
+    answer = settle(drifting, found, "adopt")
+    assert answer.status_code == 200, answer.get_json()
+    guest = answer.get_json()["result"]["guest"]
+    assert (guest["vmid"], guest["tenant"], guest["memory"], guest["cores"]) == (vmid, tenant["id"], 320, 2)
+    description = drifting.pve.get(f"{in_pve(guest)}/config")["description"]
+    assert description.split("\n")[0] == f"poolhouse-guest: {guest['id']}"
+    assert ("first" in description, "last" in description, "another" in description) == (True, True, False)
+    assert {call["user"] for call in drifting.pve.writes(mark)} == {f"{tenant['pve_user']}!poolhouse"}
+    assert usage(drifting, tenant)["allocated"]["memory"] == 320
+    assert none_left(drifting, tenant)
+    member.done("POST", f"{path_of(guest)}/start")
+    member.done("DELETE", f"{path_of(guest)}?force=true")
+    assert vmid not in drifting.pve.members(tenant["poolid"])
+    assert usage(drifting, tenant)["allocated"]["guests"] == 0
+
+
+def test_l16_a_privileged_container_is_never_adopted(drifting: House, tenant: dict[str, Any], planter: Planter) -> None:
+    planter.container(hostname="foundling", pool=tenant["poolid"])
+    refused = settle(drifting, drift_of(drifting, tenant, kind="unmanaged"), "adopt")
+    assert (refused.status_code, refused.get_json()["code"]) == (409, "guest.privileged")
+    assert usage(drifting, tenant)["allocated"]["guests"] == 0
+
+
+@pytest.mark.parametrize("how", ["missing", "outside_pool"])
+def test_a_guest_is_forgotten_and_pve_left_alone(
+    drifting: House, tenant: dict[str, Any], member: Caller, how: str
+) -> None:
+    guest = make(member)
+    if how == "missing":
+        drifting.pve.delete(in_pve(guest))
+    else:
+        take_out(drifting, guest)
+    found = drift_of(drifting, tenant, kind=how)
+    mark = drifting.pve.mark()
+    for _ in range(2):
+        answer = drifting.admin().post(f"/drift/{found['id']}/forget", Idempotency_Key=f"forget-{guest['id']}")
+        assert answer.status_code == 204
+    assert drifting.pve.writes(mark) == []
+    assert member.get(path_of(guest)).status_code == 404
+    assert usage(drifting, tenant)["allocated"]["guests"] == 0
+    assert none_left(drifting, tenant)
+    assert len(audit(drifting, "drift.forget", tenant["id"])) == 1
+    if how == "outside_pool":
+        assert drifting.pve.get(f"{in_pve(guest)}/status/current")["status"] == "stopped"
+
+
+def test_only_administrators_settle_drift(drifting: House, tenant: dict[str, Any], member: Caller) -> None:
+    guest = make(member)
+    drifting.pve.put(f"{in_pve(guest)}/config", memory=256)
+    found = drift_of(drifting, tenant, kind="changed")
+    for verb in ("adopt", "forget", "repair"):
+        assert member.post(f"/drift/{found['id']}/{verb}").status_code == 403
+    assert drift_of(drifting, tenant)["id"] == found["id"]
 
 
 # -- work on a guest that has left its pool

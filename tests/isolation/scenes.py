@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from itertools import count
 from typing import Any
 
 import jwt
@@ -16,6 +17,8 @@ from app.db.models import ApiKey, Storage, Template
 from app.db.session import Database
 from tests.house import PASSWORD, Caller, House, container, vm, wait_for
 
+#: Guests that nobody made here, in a scene's pool.
+_FOUNDLINGS = count(40_000)
 UNSIGNED = "eyJhbGciOiJub25lIn0.eyJzdWIiOiJhZG1pbiJ9."
 
 
@@ -78,12 +81,16 @@ def made(house: House) -> Iterator[Scenes]:
 def _scene(house: House, template: str, **granted: Any) -> Scene:
     tenant = house.make_tenant(**granted)
     owner = house.make_member(tenant, "owner")
+    foundling = next(_FOUNDLINGS)
+    house.pve.post("/nodes/n1/qemu", vmid=foundling, name=f"foundling-{foundling}", pool=tenant["poolid"])
     made_ct = owner.done("POST", "/proxmox/cts", container())
     ct = made_ct["result"]["guest"]
     machine = owner.done("POST", "/proxmox/vms", vm())["result"]["guest"]
     me = owner.get("/auth/me").get_json()
     key = owner.post("/api-keys", {"name": "a program", "actions": ["guest.audit"]}).get_json()
+    (drift,) = wait_for(lambda: owner.get("/drift").get_json()["data"])
     ids = {
+        "drift": (drift["id"],),
         "tenants": (tenant["id"], tenant["name"]),
         "cts": (ct["id"], str(ct["vmid"])),
         "vms": (machine["id"], str(machine["vmid"])),

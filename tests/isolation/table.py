@@ -69,6 +69,7 @@ PATHS: Mapping[str, Reference] = {
         "operations",
         "templates",
         "api-keys",
+        "drift",
     )
 }
 
@@ -137,6 +138,7 @@ ADMINISTRATORS = frozenset(
         "GET /api/proxmox/nodes/{node}/network", "GET /api/proxmox/nodes/{node}/services",
         "GET /api/proxmox/nodes/{node}/tasks", "POST /api/proxmox/storages/{storage}/upload",
         "PUT /api/tenants/{tenant}/quota", "POST /api/operations/{operation}/resolve",
+        "POST /api/drift/{drift}/adopt", "POST /api/drift/{drift}/forget", "POST /api/drift/{drift}/repair",
     }
 )  # fmt: skip
 #: Of the changes outside `/api/proxmox`, an operator may make these; all others are refused to him.

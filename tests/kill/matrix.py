@@ -21,7 +21,7 @@ import pytest
 from app.operations import Saga
 from app.sagas import REGISTRY
 from tests import world
-from tests.house import Caller, House
+from tests.house import Caller, House, wait_for
 from tests.kill.rehearsal import Direction
 from tests.kill.scenes import Cast, Request, Scene, scenes
 
@@ -125,7 +125,7 @@ class _Wave:
         results = self._before()
         self._end_worker()
         operations = {
-            self._submit(part.case.scene, part.case.scene.ask(result)): part
+            self._submit(self._caller(part.case.scene), part.case.scene.ask(result)): part
             for part, result in zip(self._parts, results, strict=True)
         }
         rehearsing = self._rehearse(operations)
@@ -150,7 +150,7 @@ class _Wave:
     def _before(self) -> list[dict[str, Any] | None]:
         """Make what must be there, all at once."""
         asked = [
-            self._submit(part.case.scene, part.case.scene.before()) if part.case.scene.before else None
+            self._submit(self._first(part.case.scene), part.case.scene.before()) if part.case.scene.before else None
             for part in self._parts
         ]
         results: list[dict[str, Any] | None] = []
@@ -161,14 +161,37 @@ class _Wave:
             ended = self._ended(operation)
             assert ended["state"] == "succeeded", ended
             results.append(ended["result"])
+        self._behind(results)
         return results
 
-    def _submit(self, scene: Scene, request: Request) -> str:
+    def _behind(self, results: list[dict[str, Any] | None]) -> None:
+        """Let happen in PVE what is to happen, and put the drift that comes of it into the results."""
+        changed = {
+            place: part.case.scene.behind(self._cast, results[place])
+            for place, part in enumerate(self._parts)
+            if part.case.scene.behind is not None
+        }
+        if not changed:
+            return
+
+        def noticed() -> dict[int, str] | None:
+            rows = self._cast.admin.get("/drift?limit=1000").get_json()["data"]
+            found = {row["vmid"]: row["id"] for row in rows}
+            return found if found.keys() >= set(changed.values()) else None
+
+        drift = wait_for(noticed, within=_PATIENCE)
+        for place, vmid in changed.items():
+            results[place] = {**(results[place] or {}), "drift": drift[vmid]}
+
+    def _submit(self, caller: Caller, request: Request) -> str:
         method, path, body = request
-        answer = self._caller(scene).send(method, path, body)
+        answer = caller.send(method, path, body)
         assert answer.status_code == 202, answer.get_data(as_text=True)
         identity: str = answer.get_json()["id"]
         return identity
+
+    def _first(self, scene: Scene) -> Caller:
+        return self._cast.member if scene.behind is not None else self._caller(scene)
 
     def _caller(self, scene: Scene) -> Caller:
         return self._cast.admin if scene.by_admin else self._cast.member

@@ -8,6 +8,7 @@ from __future__ import annotations
 import uuid
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from itertools import count
 from typing import Any
 
 from tests.house import Caller, House, container, vm
@@ -29,7 +30,9 @@ class Cast:
 class Scene:
     """`before` submits what must be there (None: nothing) and `ask` makes the request out of its result.
 
-    Both run as the administrator where `by_admin` says so, else as the tenant's member.
+    Both run as the administrator where `by_admin` says so, else as the tenant's member. `behind`, after what a
+    member has submitted, does something in PVE behind our back, and tells to which vmid: `ask` finds the drift that
+    comes of it in its result, as `drift`.
     """
 
     saga: str
@@ -37,6 +40,7 @@ class Scene:
     ask: Callable[[Mapping[str, Any] | None], Request]
     before: Callable[[], Request] | None = None
     by_admin: bool = False
+    behind: Callable[[Cast, Mapping[str, Any] | None], int] | None = None
 
     @property
     def name(self) -> str:
@@ -71,6 +75,40 @@ def _without_tenant(result: Mapping[str, Any] | None) -> Request:
     return "DELETE", f"/tenants/{result['tenant']['id']}?cascade=true", None
 
 
+#: Outside of the range that Poolhouse gives.
+_FOUNDLINGS = count(50_000)
+
+
+def _foundling(cast: Cast, _: Mapping[str, Any] | None) -> int:
+    vmid = next(_FOUNDLINGS)
+    (tenant,) = cast.member.get("/tenants").get_json()["data"]
+    params = {"memory": 128, "cores": 1, "scsi0": "local-lvm:1", "description": "found"}
+    cast.house.pve.post("/nodes/n1/qemu", vmid=vmid, name=f"f-{vmid}", pool=tenant["poolid"], **params)
+    return vmid
+
+
+def _changed(cast: Cast, result: Mapping[str, Any] | None) -> int:
+    assert result is not None
+    guest = result["guest"]
+    cast.house.pve.put(f"/nodes/{guest['node']}/lxc/{guest['vmid']}/config", memory=192, hostname="renamed")
+    return int(guest["vmid"])
+
+
+def _taken_out(cast: Cast, result: Mapping[str, Any] | None) -> int:
+    assert result is not None
+    guest = result["guest"]
+    cast.house.pve.put("/pools", poolid=guest["poolid"], vms=guest["vmid"], delete=1)
+    return int(guest["vmid"])
+
+
+def _on_drift(verb: str) -> Callable[[Mapping[str, Any] | None], Request]:
+    def ask(result: Mapping[str, Any] | None) -> Request:
+        assert result is not None
+        return "POST", f"/drift/{result['drift']}/{verb}", None
+
+    return ask
+
+
 def scenes() -> list[Scene]:
     found = [
         Scene("tenant.create", "", lambda _: _tenant(), by_admin=True),
@@ -81,6 +119,9 @@ def scenes() -> list[Scene]:
         Scene(
             "vm.create", "clone", lambda _: _make("vm", template="debian-12-vm", disk_gb=3, start=True, tags=["a"])()
         ),
+        Scene("guest.adopt", "found", _on_drift("adopt"), by_admin=True, behind=_foundling),
+        Scene("guest.repair", "changed", _on_drift("repair"), _make("ct"), by_admin=True, behind=_changed),
+        Scene("guest.repair", "outside", _on_drift("repair"), _make("ct"), by_admin=True, behind=_taken_out),
     ]
     larger = {"memory": 256, "cores": 2, "tags": ["b"], "net": {"vlan": 5}, "disk_increment_gb": 1}
     for kind in _BODIES:

@@ -133,6 +133,8 @@ class Comparison:
         if now_there == noted:
             return
         with self._db.begin() as tx:
+            for tenant in sorted({one[1] for one in now_there | noted}):
+                tenants.lock(tx, tenant)
             vmids = {one.vmid for one in there}
             for row in drift.noted_strangers(tx, cluster):
                 if row.vmid not in vmids:

@@ -27,10 +27,10 @@ from app.domain.tenants import TenantState
 from app.policy import placement, rules
 from app.policy import quota as quota_rules
 from app.pve import MetricPoint
-from app.sagas import ct_create, guest, guest_change, guest_delete, guest_power, vm_create
+from app.sagas import claims, ct_create, guest, guest_change, guest_delete, guest_power, vm_create
 from app.services.guests import offers
 from app.services.guests.offers import Medium
-from app.services.guests.on_guest import OnGuest, check_quota, claim, target, to_node, to_storage
+from app.services.guests.on_guest import OnGuest, target, to_node, to_storage
 
 
 class Guests(OnGuest):
@@ -103,7 +103,7 @@ class Guests(OnGuest):
         demand = dict(quota_rules.of_guest(cores=spec.cores, memory=spec.memory, disk_gb=spec.disk_gb))
         if spec.start:
             demand.update(quota_rules.of_running(cores=spec.cores, memory=spec.memory))
-        check_quota(tx, tenant.id, ctx.caller.user, demand)
+        claims.check(tx, tenant.id, ctx.caller.user, demand)
         identity = str(uuid.uuid4())
         cluster = clusters.get(tx, tenant.cluster_id)
         vmid = guests.claim_vmid(tx, cluster.id, identity, self._settings.vmids, spec.placement.vmid)
@@ -182,7 +182,7 @@ class Guests(OnGuest):
         """Claims the running quota."""
         with self._db.begin() as tx:
             row = self._free_guest(tx, ctx, kind, ref, Privilege.GUEST_POWER)
-            claim(tx, row, quota_rules.of_running(cores=row.cores, memory=row.memory))
+            claims.claim(tx, row, quota_rules.of_running(cores=row.cores, memory=row.memory))
             return self._act(tx, ctx, row, guest_power.STARTS[kind], guest_power.Parameters(**target(ctx, row)))
 
     def stop(self, ctx: Context, kind: GuestKind, ref: str, *, force: bool, timeout: int) -> Operation:
@@ -213,7 +213,7 @@ class Guests(OnGuest):
             size = quota_rules.of_guest(cores=cores, memory=memory, disk_gb=row.disk_gb + wanted.disk_increment_gb)
             held = quota.held(tx, row.tenant_id, row.id)
             runs = not held.keys().isdisjoint(guest.RUNNING_DIMENSIONS)
-            claim(tx, row, {**size, **(quota_rules.of_running(cores=cores, memory=memory) if runs else {})})
+            claims.claim(tx, row, {**size, **(quota_rules.of_running(cores=cores, memory=memory) if runs else {})})
             parameters = guest_change.Parameters(
                 **target(ctx, row), change=dataclasses.asdict(wanted), held={str(d): n for d, n in held.items()},
                 digest=digest,

@@ -6,7 +6,7 @@ from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from app.db import audit, drift, guests, operations, quota, tenants
+from app.db import audit, drift, guests, operations, tenants
 from app.db.models import Guest
 from app.db.session import Database, Tx
 from app.domain.access import Context, Privilege
@@ -14,11 +14,9 @@ from app.domain.errors import Busy, Conflict, PveAbsent, PveChanged, PveRefused
 from app.domain.guests import GuestKind, GuestState
 from app.domain.identifiers import NodeName, VmId
 from app.domain.operations import Operation
-from app.domain.quota import Amounts
 from app.domain.tenants import TenantState
 from app.operations import Engine, Saga
 from app.operations.engine import Submission
-from app.policy import quota as quota_rules
 from app.policy import rules
 from app.pve import GuestApi
 from app.sagas.credentials import Credentials
@@ -111,14 +109,6 @@ def _require_in_its_pool(tx: Tx, row: Guest) -> None:
         )  # fmt: skip
 
 
-def claim(tx: Tx, row: Guest, wanted: Amounts) -> None:
-    """Let the guest hold at least this much. Raises QuotaExceeded."""
-    held = quota.held(tx, row.tenant_id, row.id)
-    growth = quota_rules.growth(held, wanted)
-    check_quota(tx, row.tenant_id, row.user_id, growth)
-    quota.allocate(tx, row, {dimension: held.get(dimension, 0) + amount for dimension, amount in growth.items()})
-
-
 def to_node(row: Guest) -> Submission:
     lane = f"{row.tenant_id}/{row.cluster_id}/{row.node}"
     return Submission(tenant=row.tenant_id, guest=row.id, queue=NODE_QUEUE, lane=lane)
@@ -134,11 +124,3 @@ def target(ctx: Context, row: Guest) -> Mapping[str, Any]:
         "guest": row.id, "kind": row.kind, "tenant": rules.acting(ctx, row.tenant_id), "cluster": row.cluster_id,
         "poolid": row.poolid, "node": row.node, "vmid": row.vmid,
     }  # fmt: skip
-
-
-def check_quota(tx: Tx, tenant: str, user: str, demand: Amounts) -> None:
-    """The tenant's limits, then the maker's own in it."""
-    quota_rules.check(quota.limits(tx, tenant), used=quota.used(tx, tenant), demand=demand)
-    own = quota.limits(tx, tenant, user)
-    if own:
-        quota_rules.check(own, used=quota.used(tx, tenant, user), demand=demand, whose="user")
