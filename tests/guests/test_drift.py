@@ -89,12 +89,20 @@ def test_l43_a_listing_without_rights_is_not_believed(drifting: House, member: C
     assert member.get(path_of(guest)).get_json()["observed_at"] > seen
 
 
-def test_l43_refused_is_not_absent(drifting: House, member: Caller, tenant: dict[str, Any]) -> None:
+@pytest.mark.parametrize(
+    ("status", "text"),
+    [
+        (403, "Permission check failed (/vms/1, VM.Audit)"),
+        (500, "hostname lookup 'n1' failed - failed to get address info for: n1: Name or service not known"),
+    ],
+)
+def test_l43_refused_is_not_absent(
+    drifting: House, member: Caller, tenant: dict[str, Any], status: int, text: str
+) -> None:
     """Two readings did without it, but PVE would not say of its config that it is gone."""
     guest = make(member, start=True)
     reading = {"method": "GET", "path": f"{in_pve(guest)}/config", "user": "root@pam!"}
-    text = "Permission check failed (/vms/1, VM.Audit)"
-    with drifting.pve.fault(**reading, kind="refuse", status=403, text=text):
+    with drifting.pve.fault(**reading, kind="refuse", status=status, text=text):
         drifting.pve.delete(f"{in_pve(guest)}?force=1")
         rounds(drifting, 4)
         assert member.get(path_of(guest)).get_json()["state"] == "running"
