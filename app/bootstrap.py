@@ -30,6 +30,7 @@ from app.services.drift import Drifts
 from app.services.drift.comparing import Comparison
 from app.services.guests import Guests
 from app.services.guests.on_guest import NODE_QUEUE, STORAGE_QUEUE, GuestRules
+from app.services.guests.snapshots import Snapshots
 from app.services.health import Health
 from app.services.idempotency import IdempotencyKeys
 from app.services.inventory import Inventory
@@ -91,6 +92,7 @@ def build(settings: Settings) -> House:
         storages=Storages(db, engine, credentials),
         tasks=Tasks(db, credentials),
         guests=Guests(db, engine, credentials, rules),
+        snapshots=Snapshots(db, engine, credentials, rules),
         drift=Drifts(db, engine, credentials, vmid_rest=rules.vmid_rest),
         operations=Operations(db, engine, REGISTRY),
         templates=Templates(db),

@@ -8,10 +8,13 @@ from typing import Any
 
 from sqlalchemy import select
 
+from app.db import snapshots
 from app.db.models import Allocation, Drift, Guest, Operation, Tenant, VmidClaim
 from app.db.session import Database, Tx
 from app.domain.guests import GuestKind, GuestState, owner_mark
 from app.domain.operations import FINAL_STATES
+from app.domain.quota import Dimension
+from app.domain.snapshots import SnapshotState
 from app.domain.tenants import TenantState
 from app.policy import quota
 from app.pve import GuestConfig
@@ -37,6 +40,7 @@ def disorder(house: House) -> list[str]:
                 *_walls(lab, tenants),
                 *_ledger(tx, lab, guests),
                 *_sizes(lab, guests),
+                *_snapshots(tx, lab, guests),
                 *_vmids(tx, guests),
             ]
     finally:
@@ -79,7 +83,12 @@ def _guests(house: House, lab: dict[str, Any], rows: Sequence[Guest], outside: s
 
 def _volumes(house: House, lab: dict[str, Any], rows: Sequence[Guest]) -> Iterator[str]:
     """Volumes belong to guests that are there, and are named by their configurations."""
-    used = "\n".join(str(value) for guest in lab["guests"].values() for value in guest["config"].values())
+    configs = [
+        config
+        for guest in lab["guests"].values()
+        for config in (guest["config"], *(one["config"] for one in guest["snapshots"].values()))
+    ]
+    used = "\n".join(str(value) for config in configs for value in config.values())
     vmids = {row.vmid for row in rows}
     for volume in lab["volumes"].values():
         vmid = volume["vmid"] or 0
@@ -128,6 +137,8 @@ def _ledger(tx: Tx, lab: dict[str, Any], rows: Sequence[Guest]) -> Iterator[str]
             wanted |= quota.of_running(
                 cores=max(row.cores, int(config["cores"])), memory=max(row.memory, int(config["memory"]))
             )
+        if taken := len(there.get("snapshots", ())):
+            wanted |= {Dimension.SNAPSHOTS: taken}
         found = held.pop(row.id, {})
         if found != wanted:
             yield f"guest {row.vmid} ({row.state}) holds {found}, not {wanted}"
@@ -146,6 +157,15 @@ def _sizes(lab: dict[str, Any], rows: Sequence[Guest]) -> Iterator[str]:
         wanted = (row.name, row.cores, row.memory, row.disk_gb)
         if found != wanted:
             yield f"guest {row.vmid} ({row.state}) is {found}, not {wanted}"
+
+
+def _snapshots(tx: Tx, lab: dict[str, Any], rows: Sequence[Guest]) -> Iterator[str]:
+    """Those that we show are those that are there."""
+    for row in rows:
+        there = set(lab["guests"].get(str(row.vmid), {"snapshots": ()})["snapshots"])
+        shown = {one.name for one in snapshots.of_guest(tx, row.id) if one.state == SnapshotState.READY}
+        if shown != there:
+            yield f"guest {row.vmid} has the snapshots {there}, not {shown}"
 
 
 def _vmids(tx: Tx, rows: Sequence[Guest]) -> Iterator[str]:

@@ -26,7 +26,7 @@ from app.api.schemas.fields import is_printable, is_uuid
 from app.config import Settings
 from app.domain.access import KEY_MARK, Context
 from app.domain.errors import Invalid, NotFound, Unauthenticated
-from app.domain.identifiers import MalformedIdentifier, Upid, VmId
+from app.domain.identifiers import MalformedIdentifier, SnapshotName, Upid, VmId
 
 #: Everything else needs a log-in, and no setting changes that.
 PUBLIC = frozenset(
@@ -165,6 +165,13 @@ def _is_guest(text: str) -> bool:
         return False
 
 
+def _is_snapshot(text: str) -> bool:
+    try:
+        return bool(SnapshotName.parse(text))
+    except MalformedIdentifier:
+        return False
+
+
 def _is_name(text: str) -> bool:
     return 1 <= len(text) <= 256 and is_printable(text)
 
@@ -184,6 +191,7 @@ _PATH_FORMS: dict[str, Callable[[str], bool]] = {
     "operation": is_uuid,
     "poolid": _is_name,
     "storage": _is_name,
+    "snapshot": _is_snapshot,
     "template": is_uuid,
     "tenant": _is_name,
     "upid": _is_upid,

@@ -62,6 +62,7 @@ class Database:
     def __init__(self, url: str, *, pool_size: int = 20) -> None:
         self.url = url
         self._pool_size = pool_size
+        self._others: list[Engine] = []
         self.engine = _make_engine(url, pool_size)
         #: SQLite has one writer: the threads of a process queue up here, in order, and one of them asks SQLite.
         self._writing: AbstractContextManager[Any] = threading.Lock() if self.is_sqlite else nullcontext()
@@ -100,6 +101,7 @@ class Database:
         first change, and takes its turn as ours do."""
         engine = _make_engine(self.url, self._pool_size).execution_options(**{_READ_ONLY: True})
         event.listen(engine, "before_cursor_execute", _begin_with_a_change)
+        self._others.append(engine)
         return engine
 
     def check(self) -> None:
@@ -108,7 +110,8 @@ class Database:
             tx.execute(sa.text("SELECT 1"))
 
     def close(self) -> None:
-        self.engine.dispose()
+        for engine in (self.engine, *self._others):
+            engine.dispose()
 
     @contextmanager
     def _transaction(self, engine: Engine) -> Iterator[Tx]:

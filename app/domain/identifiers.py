@@ -70,8 +70,10 @@ class GuestName(Identifier):
 
 
 class SnapshotName(Identifier):
+    """As PVE takes it; some words are PVE's own."""
+
     kind = "snapshot name"
-    form = re.compile(r"[A-Za-z][A-Za-z0-9_-]+", re.ASCII)
+    form = re.compile(r"(?!(?:current|pending|vzdump)$)[A-Za-z][A-Za-z0-9_-]+", re.ASCII)
     max_length = 40
 
 

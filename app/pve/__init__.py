@@ -27,6 +27,7 @@ from app.pve.guests import (
     GuestConfig,
     GuestStatus,
     MetricPoint,
+    SnapshotRow,
     marked,
     unmarked,
 )
@@ -69,6 +70,7 @@ __all__ = [
     "ResourceStorage",
     "Resources",
     "Service",
+    "SnapshotRow",
     "TaskRow",
     "TaskStatus",
     "VmApi",

@@ -103,6 +103,8 @@ READINGS: tuple[Reading, ...] = (
     _reading(r"does not exist|\bno such |unable to find configuration file|hostname lookup .* failed"
              r"|is not a pool member",
              PveAbsent, "Proxmox VE has no such object."),
+    _reading(r"snapshot feature is not available", None, "The guest's storage cannot keep snapshots.",
+             "pve.snapshot_unsupported", "Use a guest on another storage."),
     _reading(r"storage '[^']*' is not online", PveUnreachable, "A storage is not reachable for Proxmox VE."),
     _reading(r"interrupted by signal|received interrupt|^unexpected status",
              None, "The task was stopped before its end.", "pve.task_stopped"),

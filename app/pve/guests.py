@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import ClassVar, Protocol
 
 from app.domain.errors import Invalid, PveAbsent
-from app.domain.identifiers import NodeName, Upid, VmId
+from app.domain.identifiers import NodeName, SnapshotName, Upid, VmId
 from app.pve import tasks
 from app.pve.answers import Row, rows, upid
 from app.pve.speaking import Path, Scalar, Speaker
@@ -107,6 +107,11 @@ class GuestConfig:
         )
 
     @property
+    def size(self) -> Mapping[str, int]:
+        """What a guest is charged for: `cores`, `memory` (MiB), `disk_gb` (GiB, of all its disks)."""
+        return {"cores": self.cores, "memory": self.memory, "disk_gb": sum(disk.size_gb for disk in self.disks)}
+
+    @property
     def boot_disk(self) -> Disk | None:
         """The container's root, or the first disk that the VM boots from, or its first one."""
         by_name = {disk.name: disk for disk in self.disks}
@@ -173,6 +178,17 @@ class FileSystem:
     type: str
     total: int
     used: int
+
+
+@dataclass(frozen=True)
+class SnapshotRow:
+    """A line of a guest's snapshots; `taken_at` seconds of epoch, 0 while it is being taken."""
+
+    name: str
+    description: str
+    vmstate: bool
+    parent: str | None
+    taken_at: int
 
 
 class GuestApi(ABC):
@@ -286,6 +302,37 @@ class GuestApi(ABC):
     def resume(self) -> Upid:
         return self._status("resume")
 
+    def reset(self) -> Upid:
+        """As the button of a machine does; PVE has it for VMs."""
+        return self._status("reset")
+
+    # -- snapshots
+
+    def snapshots(self) -> list[SnapshotRow]:
+        """Oldest first, without the state that the guest is in."""
+        found = [_snapshot(row) for row in rows(self._client.get((*self._path, "snapshot")))]
+        return sorted((one for one in found if one.name != "current"), key=lambda one: one.taken_at)
+
+    def snapshot_config(self, name: SnapshotName) -> GuestConfig:
+        """The guest's config as a rollback would bring it back. Raises PveAbsent."""
+        row = Row(self._client.get((*self._path, "snapshot", SnapshotName.parse(name), "config")))
+        return GuestConfig({key: str(value) for key, value in row.values.items() if value is not None})
+
+    def take_snapshot(self, name: SnapshotName, *, description: str, vmstate: bool) -> Upid:
+        params: dict[str, Scalar] = {
+            "snapname": SnapshotName.parse(name), "description": description or None, "vmstate": vmstate or None,
+        }  # fmt: skip
+        return upid(self._client.post((*self._path, "snapshot"), params))
+
+    def roll_back(self, name: SnapshotName) -> Upid:
+        """Stops a running guest; one whose snapshot has its memory runs afterwards."""
+        return upid(self._client.post((*self._path, "snapshot", SnapshotName.parse(name), "rollback"), {}))
+
+    def delete_snapshot(self, name: SnapshotName, *, force: bool = False) -> Upid:
+        """`force`: out of the config also where its volumes cannot be removed."""
+        params: dict[str, Scalar] = {"force": force or None}
+        return upid(self._client.delete((*self._path, "snapshot", SnapshotName.parse(name)), params))
+
     # -- changing
 
     @abstractmethod
@@ -343,6 +390,16 @@ def outward(addresses: Iterable[str]) -> list[str]:
         if not (address.is_loopback or address.is_link_local or address.is_unspecified) and str(address) not in kept:
             kept.append(str(address))
     return kept
+
+
+def _snapshot(row: Row) -> SnapshotRow:
+    return SnapshotRow(
+        name=row.text("name"),
+        description=row.text("description"),
+        vmstate=row.flag("vmstate"),
+        parent=row.maybe("parent"),
+        taken_at=row.number("snaptime"),
+    )
 
 
 def _disk(key: str, value: str) -> Disk:

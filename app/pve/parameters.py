@@ -11,7 +11,7 @@ import re
 from collections.abc import Mapping
 
 from app.domain.errors import Invalid
-from app.domain.identifiers import GuestName, Identifier, NodeName, PoolId, StorageId, Tag, Volid
+from app.domain.identifiers import GuestName, Identifier, NodeName, PoolId, SnapshotName, StorageId, Tag, Volid
 from app.pve.speaking import Path
 
 FOLDERS = ("lxc", "qemu")
@@ -33,8 +33,12 @@ def check(method: str, path: Path, params: Mapping[str, str | int | float]) -> N
 
 
 def call_of(method: str, path: Path) -> str:
-    """A call as the table names it: `PUT lxc/config` for PUT /nodes/n1/lxc/100/config."""
-    return f"{method} {'/'.join(map(str, (path[2], *path[4:])))}"
+    """A call as the table names it: `PUT lxc/config` for PUT /nodes/n1/lxc/100/config, and a snapshot's name left out
+    as the guest's number is."""
+    below = [str(part) for part in path[4:]]
+    if below[:1] == ["snapshot"] and len(below) > 1:
+        below[1] = "{snapname}"
+    return f"{method} {'/'.join([str(path[2]), *below])}"
 
 
 def is_listed(forms: Forms, name: str) -> bool:
@@ -118,12 +122,15 @@ _CLONED: Forms = {
 }
 _GROWN: Forms = {"disk": r"rootfs|(?:mp|scsi|virtio|sata|ide)\d{1,3}", "size": r"\d{1,6}G", "digest": _DIGEST}
 _SHUT_DOWN: Forms = {"timeout": _WHOLE, "forceStop": _FLAG}
+_SNAPSHOT: Forms = {"snapname": _of(SnapshotName), "description": _NOTES}
 _NOTHING: Forms = {}
 
 
 def _of_both(folder: str) -> Mapping[str, Forms]:
     return {
         f"PUT {folder}/resize": _GROWN,
+        f"POST {folder}/snapshot/{{snapname}}/rollback": _NOTHING,
+        f"DELETE {folder}/snapshot/{{snapname}}": {"force": _FLAG},
         f"POST {folder}/status/shutdown": _SHUT_DOWN,
         f"POST {folder}/status/reboot": {"timeout": _WHOLE},
         **{f"POST {folder}/status/{command}": _NOTHING for command in ("start", "stop", "suspend", "resume")},
@@ -145,6 +152,7 @@ CALLS: Mapping[str, Forms] = {
     },
     "PUT lxc/config": {**_CONTAINER, **_CHANGED},
     "POST lxc/clone": {**_CLONED, "hostname": _of(GuestName)},
+    "POST lxc/snapshot": _SNAPSHOT,
     "DELETE lxc": {"purge": _FLAG, "force": _FLAG},
     "POST qemu": {
         **_VM,
@@ -160,6 +168,8 @@ CALLS: Mapping[str, Forms] = {
     },
     "PUT qemu/config": {**_VM, **_CHANGED},
     "POST qemu/clone": {**_CLONED, "name": _of(GuestName)},
+    "POST qemu/snapshot": {**_SNAPSHOT, "vmstate": _FLAG},
+    "POST qemu/status/reset": _NOTHING,
     "DELETE qemu": {"purge": _FLAG},
     **_of_both("lxc"),
     **_of_both("qemu"),

@@ -8,7 +8,8 @@ from app.db.session import now
 from app.domain.errors import Conflict
 from app.domain.guests import GuestKind
 from app.domain.identifiers import Upid
-from app.operations import Run, Saga, Step
+from app.operations import Function, Run, Saga, Step
+from app.pve import GuestStatus
 from app.sagas import guest
 
 # -- parameters
@@ -49,10 +50,41 @@ def reboot(run: Run, p: Parameters) -> Upid | None:
     status = api.status()
     if run.again and status.status == "running" and status.uptime < (now() - run.began).total_seconds():
         return None
-    if status.status != "running":
-        raise Conflict("The guest does not run.", code="guest.not_running", remedy="Start it.")
+    _require_running(status)
     guest.require_unprivileged(p, api.config())
     return api.reboot(timeout=p.timeout)
+
+
+def suspend(run: Run, p: Parameters) -> Upid | None:
+    if run.again and (lost := guest.under_way(run, p, "qmpause")) is not None:
+        return lost
+    api = guest.as_tenant(run, p)
+    status = api.status()
+    _require_running(status)
+    return None if status.qmpstatus == "paused" else api.suspend()
+
+
+def resume(run: Run, p: Parameters) -> Upid | None:
+    if run.again and (lost := guest.under_way(run, p, "qmresume")) is not None:
+        return lost
+    api = guest.as_tenant(run, p)
+    status = api.status()
+    _require_running(status)
+    return api.resume() if status.qmpstatus == "paused" else None
+
+
+def reset(run: Run, p: Parameters) -> Upid | None:
+    """Once more does no harm: whoever pressed the button has lost what was in memory already."""
+    if run.again and (lost := guest.under_way(run, p, "qmreset")) is not None:
+        return lost
+    api = guest.as_tenant(run, p)
+    _require_running(api.status())
+    return api.reset()
+
+
+def _require_running(status: GuestStatus) -> None:
+    if status.status != "running":
+        raise Conflict("The guest does not run.", code="guest.not_running", remedy="Start it.")
 
 
 # -- definition
@@ -89,6 +121,21 @@ def reboot_of(kind: GuestKind) -> Saga:
     )
 
 
+def _vm_only(action: str, step: str, do: Function) -> Saga:
+    """PVE freezes and resets VMs; for containers it needs a program that it does not bring."""
+    return Saga(
+        f"vm.{action}",
+        Parameters,
+        steps=(Step(step, do, undo=guest.settle_back), Step("settled", guest.settled_state)),
+        result=guest.result,
+    )
+
+
 STARTS = {kind: start_of(kind) for kind in GuestKind}
 STOPS = {kind: stop_of(kind) for kind in GuestKind}
 REBOOTS = {kind: reboot_of(kind) for kind in GuestKind}
+VM_ONLY = {
+    "suspend": _vm_only("suspend", "suspended", suspend),
+    "resume": _vm_only("resume", "resumed", resume),
+    "reset": _vm_only("reset", "reset", reset),
+}

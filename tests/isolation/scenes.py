@@ -83,9 +83,12 @@ def _scene(house: House, template: str, **granted: Any) -> Scene:
     owner = house.make_member(tenant, "owner")
     foundling = next(_FOUNDLINGS)
     house.pve.post("/nodes/n1/qemu", vmid=foundling, name=f"foundling-{foundling}", pool=tenant["poolid"])
-    made_ct = owner.done("POST", "/proxmox/cts", container())
+    made_ct = owner.done("POST", "/proxmox/cts", container(storage="local-lvm"))
     ct = made_ct["result"]["guest"]
-    machine = owner.done("POST", "/proxmox/vms", vm())["result"]["guest"]
+    machine = owner.done("POST", "/proxmox/vms", vm(storage="local-lvm"))["result"]["guest"]
+    snapshot = f"s-{uuid.uuid4().hex[:8]}"
+    for kept in (f"/proxmox/cts/{ct['id']}", f"/proxmox/vms/{machine['id']}"):
+        owner.done("POST", f"{kept}/snapshots", {"name": snapshot})
     me = owner.get("/auth/me").get_json()
     key = owner.post("/api-keys", {"name": "a program", "actions": ["guest.audit"]}).get_json()
     (drift,) = wait_for(lambda: owner.get("/drift").get_json()["data"])
@@ -95,6 +98,7 @@ def _scene(house: House, template: str, **granted: Any) -> Scene:
         "cts": (ct["id"], str(ct["vmid"])),
         "vms": (machine["id"], str(machine["vmid"])),
         "operations": (made_ct["id"],),
+        "snapshots": (snapshot,),
         "members": (me["id"], me["username"]),
         "users": (me["id"], me["username"]),
         "api-keys": (key["id"],),

@@ -67,6 +67,7 @@ PATHS: Mapping[str, Reference] = {
         "cts",
         "vms",
         "operations",
+        "snapshots",
         "templates",
         "api-keys",
         "drift",

@@ -148,19 +148,18 @@ class _Wave:
             part.disorder = disorder
 
     def _before(self) -> list[dict[str, Any] | None]:
-        """Make what must be there, all at once."""
-        asked = [
-            self._submit(self._first(part.case.scene), part.case.scene.before()) if part.case.scene.before else None
-            for part in self._parts
-        ]
-        results: list[dict[str, Any] | None] = []
-        for operation in asked:
-            if operation is None:
-                results.append(None)
-                continue
-            ended = self._ended(operation)
-            assert ended["state"] == "succeeded", ended
-            results.append(ended["result"])
+        """Make what must be there, one thing of each at once."""
+        results: list[dict[str, Any] | None] = [None] * len(self._parts)
+        for turn in range(max(len(part.case.scene.before) for part in self._parts)):
+            asked = {
+                place: self._submit(self._first(part.case.scene), part.case.scene.before[turn](results[place]))
+                for place, part in enumerate(self._parts)
+                if turn < len(part.case.scene.before)
+            }
+            for place, operation in asked.items():
+                ended = self._ended(operation)
+                assert ended["state"] == "succeeded", ended
+                results[place] = ended["result"]
         self._behind(results)
         return results
 

@@ -17,6 +17,9 @@ Request = tuple[str, str, Any]
 """Method, path below /api, body: JSON, or the bytes of a file."""
 
 
+Asking = Callable[[Mapping[str, Any] | None], Request]
+
+
 @dataclass(frozen=True)
 class Cast:
     """Who asks: the administrator, and a member of the tenant in which the guests are made."""
@@ -28,7 +31,8 @@ class Cast:
 
 @dataclass(frozen=True)
 class Scene:
-    """`before` submits what must be there (None: nothing) and `ask` makes the request out of its result.
+    """Each of `before` submits something that must be there, one after the other, and `ask` makes the request; all out
+    of the result of what came before it.
 
     Both run as the administrator where `by_admin` says so, else as the tenant's member. `behind`, after what a
     member has submitted, does something in PVE behind our back, and tells to which vmid: `ask` finds the drift that
@@ -37,8 +41,8 @@ class Scene:
 
     saga: str
     variant: str
-    ask: Callable[[Mapping[str, Any] | None], Request]
-    before: Callable[[], Request] | None = None
+    ask: Asking
+    before: tuple[Asking, ...] = ()
     by_admin: bool = False
     behind: Callable[[Cast, Mapping[str, Any] | None], int] | None = None
 
@@ -50,11 +54,11 @@ class Scene:
 _BODIES: dict[str, Callable[..., dict[str, Any]]] = {"ct": container, "vm": vm}
 
 
-def _make(kind: str, **more: Any) -> Callable[[], Request]:
-    return lambda: ("POST", f"/proxmox/{kind}s", _BODIES[kind](**more))
+def _make(kind: str, **more: Any) -> Asking:
+    return lambda _: ("POST", f"/proxmox/{kind}s", _BODIES[kind](**more))
 
 
-def _on_guest(kind: str, method: str, tail: str, body: Any = None) -> Callable[[Mapping[str, Any] | None], Request]:
+def _on_guest(kind: str, method: str, tail: str, body: Any = None) -> Asking:
     def ask(result: Mapping[str, Any] | None) -> Request:
         assert result is not None
         return method, f"/proxmox/{kind}s/{result['guest']['id']}{tail}", body
@@ -62,7 +66,7 @@ def _on_guest(kind: str, method: str, tail: str, body: Any = None) -> Callable[[
     return ask
 
 
-def _tenant() -> Request:
+def _tenant(_: Mapping[str, Any] | None) -> Request:
     return "POST", "/tenants", {"name": f"Killed {uuid.uuid4().hex[:10]}"}
 
 
@@ -111,22 +115,21 @@ def _on_drift(verb: str) -> Callable[[Mapping[str, Any] | None], Request]:
 
 def scenes() -> list[Scene]:
     found = [
-        Scene("tenant.create", "", lambda _: _tenant(), by_admin=True),
-        Scene("tenant.delete", "", _without_tenant, before=_tenant, by_admin=True),
+        Scene("tenant.create", "", _tenant, by_admin=True),
+        Scene("tenant.delete", "", _without_tenant, before=(_tenant,), by_admin=True),
         Scene("media.upload", "", lambda _: _upload(), by_admin=True),
-        Scene("ct.create", "", lambda _: _make("ct", start=True, tags=["a"])()),
-        Scene("vm.create", "empty", lambda _: _make("vm", start=True)()),
-        Scene(
-            "vm.create", "clone", lambda _: _make("vm", template="debian-12-vm", disk_gb=3, start=True, tags=["a"])()
-        ),
+        Scene("ct.create", "", _make("ct", start=True, tags=["a"])),
+        Scene("vm.create", "empty", _make("vm", start=True)),
+        Scene("vm.create", "clone", _make("vm", template="debian-12-vm", disk_gb=3, start=True, tags=["a"])),
         Scene("guest.adopt", "found", _on_drift("adopt"), by_admin=True, behind=_foundling),
-        Scene("guest.repair", "changed", _on_drift("repair"), _make("ct"), by_admin=True, behind=_changed),
-        Scene("guest.repair", "outside", _on_drift("repair"), _make("ct"), by_admin=True, behind=_taken_out),
+        Scene("guest.repair", "changed", _on_drift("repair"), (_make("ct"),), by_admin=True, behind=_changed),
+        Scene("guest.repair", "outside", _on_drift("repair"), (_make("ct"),), by_admin=True, behind=_taken_out),
     ]
     larger = {"memory": 256, "cores": 2, "tags": ["b"], "net": {"vlan": 5}, "disk_increment_gb": 1}
     for kind in _BODIES:
-        stopped, running, large = _make(kind), _make(kind, start=True), _make(kind, memory=256)
+        stopped, running, large = (_make(kind),), (_make(kind, start=True),), (_make(kind, memory=256),)
         grown = {"memory": 192, "description": "grown", "disk_increment_gb": 1}
+        taken = (*large, _on_guest(kind, "POST", "/snapshots", {"name": "before"}), _on_guest(kind, "POST", "/start"))
         found += [
             Scene(f"{kind}.change", "", _on_guest(kind, "PATCH", "", larger), running),
             Scene(f"{kind}.start", "", _on_guest(kind, "POST", "/start"), stopped),
@@ -134,6 +137,15 @@ def scenes() -> list[Scene]:
             Scene(f"{kind}.reboot", "", _on_guest(kind, "POST", "/reboot"), running),
             Scene(f"{kind}.change", "grown", _on_guest(kind, "PATCH", "", grown), running),
             Scene(f"{kind}.change", "shrunk", _on_guest(kind, "PATCH", "", {"memory": 128}), large),
+            Scene(f"{kind}.rollback", "", _on_guest(kind, "POST", "/snapshots/before/rollback"), taken),
+            Scene(f"{kind}.delete_snapshot", "", _on_guest(kind, "DELETE", "/snapshots/before"), taken),
+            Scene(f"{kind}.snapshot", "", _on_guest(kind, "POST", "/snapshots", {"name": "before"}), running),
             Scene(f"{kind}.delete", "", _on_guest(kind, "DELETE", "?force=true"), running),
         ]
-    return found
+    frozen = (_make("vm", start=True), _on_guest("vm", "POST", "/suspend"))
+    return [
+        *found,
+        Scene("vm.suspend", "", _on_guest("vm", "POST", "/suspend"), (_make("vm", start=True),)),
+        Scene("vm.resume", "", _on_guest("vm", "POST", "/resume"), frozen),
+        Scene("vm.reset", "", _on_guest("vm", "POST", "/reset"), (_make("vm", start=True),)),
+    ]

@@ -81,6 +81,7 @@ def test_a_tasks_log_tells_of_a_lock_that_the_end_does_not() -> None:
         ("VM 100 not running", "pve.not_running"),
         ("VM 100 is running - destroy failed", "pve.running"),
         ("can't remove CT 200 - protection mode enabled", "pve.protected"),
+        ("snapshot feature is not available", "pve.snapshot_unsupported"),
         ("delete pool failed: pool 'blue' is not empty (contains VM 5101)", "pve.not_empty"),
         ("QEMU guest agent is not running", "pve.agent_absent"),
         ("only root can set 'args' config", "pve.refused"),

@@ -26,9 +26,11 @@ from app.api.schemas.guests import (
     StopSchema,
 )
 from app.api.schemas.lists import Listing, page_of
+from app.api.schemas.snapshots import SnapshotCreateSchema, SnapshotQuerySchema, SnapshotSchema
 from app.domain.guests import GuestFilter, GuestKind
 from app.domain.operations import Operation
-from app.domain.paging import Page
+from app.domain.paging import Page, PageRequest
+from app.domain.snapshots import Snapshot, SnapshotSpec
 
 
 class GuestsView(MethodView):
@@ -123,6 +125,74 @@ class RebootView(MethodView):
         return current.services.guests.reboot(current.ctx, self.kind, guest)
 
 
+class ButtonView(MethodView):
+    kind: ClassVar[GuestKind]
+    button: ClassVar[str]
+
+    def _press(self, guest: str) -> Operation:
+        return current.services.guests.press(current.ctx, self.kind, guest, self.button)
+
+
+class SuspendView(ButtonView):
+    button = "suspend"
+
+    @blp.accepted()
+    def post(self, guest: str) -> Operation:
+        """Freeze a running VM in its memory; Proxmox VE has nothing like it for containers (409)"""
+        return self._press(guest)
+
+
+class ResumeView(ButtonView):
+    button = "resume"
+
+    @blp.accepted()
+    def post(self, guest: str) -> Operation:
+        """Let a frozen VM go on"""
+        return self._press(guest)
+
+
+class ResetView(ButtonView):
+    button = "reset"
+
+    @blp.accepted()
+    def post(self, guest: str) -> Operation:
+        """Reset a running VM, as its button does"""
+        return self._press(guest)
+
+
+class SnapshotsView(MethodView):
+    kind: ClassVar[GuestKind]
+
+    @blp.pages(SnapshotSchema, SnapshotQuerySchema)
+    def get(self, page: PageRequest, guest: str) -> Page[Snapshot]:
+        """List a guest's snapshots, oldest first"""
+        return current.services.snapshots.list(current.ctx, self.kind, guest, page)
+
+    @blp.arguments(SnapshotCreateSchema, example={"name": "before-2", "description": "before the upgrade to 2.0"})
+    @blp.accepted()
+    def post(self, spec: SnapshotSpec, guest: str) -> Operation:
+        """Take a snapshot"""
+        return current.services.snapshots.take(current.ctx, self.kind, guest, spec)
+
+
+class SnapshotView(MethodView):
+    kind: ClassVar[GuestKind]
+
+    @blp.accepted()
+    def delete(self, guest: str, snapshot: str) -> Operation:
+        """Delete a snapshot; the guest stays as it is"""
+        return current.services.snapshots.delete(current.ctx, self.kind, guest, snapshot)
+
+
+class RollbackView(MethodView):
+    kind: ClassVar[GuestKind]
+
+    @blp.accepted()
+    def post(self, guest: str, snapshot: str) -> Operation:
+        """Take a guest back to a snapshot; one that ran is started again"""
+        return current.services.snapshots.roll_back(current.ctx, self.kind, guest, snapshot)
+
+
 def views(kind: GuestKind, collection: type[MethodView], item: type[MethodView]) -> Mapping[str, Any]:
     """Path below the kind's own -> view of that kind."""
     of_kind = {
@@ -132,6 +202,12 @@ def views(kind: GuestKind, collection: type[MethodView], item: type[MethodView])
         "/<guest>/start": StartView,
         "/<guest>/stop": StopView,
         "/<guest>/reboot": RebootView,
+        "/<guest>/reset": ResetView,
+        "/<guest>/suspend": SuspendView,
+        "/<guest>/resume": ResumeView,
+        "/<guest>/snapshots": SnapshotsView,
+        "/<guest>/snapshots/<snapshot>": SnapshotView,
+        "/<guest>/snapshots/<snapshot>/rollback": RollbackView,
     }
     made = {path: type(f"{kind.upper()}{view.__name__}", (view,), {"kind": kind}) for path, view in of_kind.items()}
     return {"": collection, "/<guest>": item, **made}

@@ -105,3 +105,21 @@ class VmidClaim(Table):
     vmid: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
     guest_id: Mapped[str | None]
     free_at: Mapped[datetime | None]
+
+
+class Snapshot(Table):
+    """A snapshot of a guest, as PVE had it when an operation of ours last looked. `created_at` is PVE's moment once it
+    is there; `cores`, `memory` (MiB) and `disk_gb` (GiB) are the guest's at that moment."""
+
+    __tablename__ = "snapshots"
+
+    guest_id: Mapped[Uuid] = mapped_column(sa.ForeignKey("guests.id", ondelete="CASCADE"), primary_key=True)
+    name: Mapped[str] = mapped_column(sa.String(40), primary_key=True)
+    description: Mapped[str]
+    vmstate: Mapped[bool]
+    parent: Mapped[str | None]
+    state: Mapped[str]
+    cores: Mapped[int]
+    memory: Mapped[int]
+    disk_gb: Mapped[int]
+    created_at: Mapped[Created]

@@ -197,6 +197,18 @@ class Guests(OnGuest):
             row = self._free_guest(tx, ctx, kind, ref, Privilege.GUEST_POWER)
             return self._act(tx, ctx, row, guest_power.REBOOTS[kind], guest_power.Parameters(**target(ctx, row)))
 
+    def press(self, ctx: Context, kind: GuestKind, ref: str, button: str) -> Operation:
+        """`button`: suspend, resume or reset, of a VM that runs; Conflict `guest.unsupported` for a container."""
+        with self._db.begin() as tx:
+            row = self._free_guest(tx, ctx, kind, ref, Privilege.GUEST_POWER)
+            if kind != GuestKind.VM:
+                raise Conflict(
+                    f"Proxmox VE has no {button} for containers.", code="guest.unsupported",
+                    remedy="Stop the container and start it again.",
+                )  # fmt: skip
+            parameters = guest_power.Parameters(**target(ctx, row))
+            return self._act(tx, ctx, row, guest_power.VM_ONLY[button], parameters)
+
     def change(
         self, ctx: Context, kind: GuestKind, ref: str, wanted: GuestChange, expected: Collection[str] | None
     ) -> Operation:

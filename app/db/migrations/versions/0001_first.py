@@ -298,6 +298,21 @@ def upgrade() -> None:
     op.create_index("ix_guests_list", "guests", ["tenant_id", "kind", "created_at", "id"], unique=False)
     op.create_index(op.f("ix_guests_user_id"), "guests", ["user_id"], unique=False)
     op.create_table(
+        "snapshots",
+        sa.Column("guest_id", sa.String(length=36), nullable=False),
+        sa.Column("name", sa.String(length=40), nullable=False),
+        sa.Column("description", sa.String(), nullable=False),
+        sa.Column("vmstate", sa.Boolean(), nullable=False),
+        sa.Column("parent", sa.String(), nullable=True),
+        sa.Column("state", sa.String(), nullable=False),
+        sa.Column("cores", sa.Integer(), nullable=False),
+        sa.Column("memory", sa.Integer(), nullable=False),
+        sa.Column("disk_gb", sa.Integer(), nullable=False),
+        sa.Column("created_at", sa.DateTime(timezone=True), nullable=False),
+        sa.ForeignKeyConstraint(["guest_id"], ["guests.id"], name=op.f("fk_snapshots_guest_id"), ondelete="CASCADE"),
+        sa.PrimaryKeyConstraint("guest_id", "name", name=op.f("pk_snapshots")),
+    )
+    op.create_table(
         "api_keys",
         sa.Column("id", sa.String(length=36), nullable=False),
         sa.Column("user_id", sa.String(length=36), nullable=False),
@@ -390,6 +405,7 @@ def downgrade() -> None:
     op.drop_index(op.f("ix_members_user_id"), table_name="members")
     op.drop_table("members")
     op.drop_index(op.f("ix_guests_user_id"), table_name="guests")
+    op.drop_table("snapshots")
     op.drop_index("ix_guests_list", table_name="guests")
     op.drop_index("ix_guests_kind", table_name="guests")
     op.drop_index("ix_guests_count", table_name="guests")
