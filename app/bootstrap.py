@@ -14,6 +14,7 @@ from app.db.session import Database
 from app.db.vault import Vault
 from app.domain.errors import PveError
 from app.domain.identifiers import TokenId
+from app.domain.storages import MediaRules
 from app.operations import Engine
 from app.operations.worker import LEASE, Chore, Queue, Worker
 from app.operations.worker import migrate as migrate_engine
@@ -89,7 +90,9 @@ def build(settings: Settings) -> House:
         clusters=Clusters(db, credentials),
         nodes=Nodes(db, credentials),
         pools=Pools(db),
-        storages=Storages(db, engine, credentials),
+        storages=Storages(
+            db, engine, credentials, MediaRules(settings.max_upload_bytes, settings.download_networks or ())
+        ),
         tasks=Tasks(db, credentials),
         guests=Guests(db, engine, credentials, rules),
         snapshots=Snapshots(db, engine, credentials, rules),

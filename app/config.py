@@ -109,6 +109,13 @@ def _origins(text: str) -> tuple[str, ...]:
     return origins
 
 
+def _networks(text: str) -> tuple[str, ...]:
+    try:
+        return tuple(str(ipaddress.ip_network(part.strip())) for part in text.split(",") if part.strip())
+    except ValueError:
+        raise ValueError("must be a comma-separated list of networks as 10.20.0.0/16") from None
+
+
 def _rate(text: str) -> str:
     if not re.fullmatch(r"[1-9][0-9]{0,6}/(second|minute|hour|day)", text, re.ASCII):
         raise ValueError("must be a rate as 600/minute")
@@ -167,6 +174,7 @@ class Settings:
     allowed_origins: tuple[str, ...] | None = field(default=None, metadata=_by(_origins))
     max_body_bytes: int = field(default=1 << 20, metadata=_by(_whole(1 << 10, 1 << 30)))
     max_upload_bytes: int = field(default=10 << 30, metadata=_by(_whole(1 << 10, 1 << 39)))
+    download_networks: tuple[str, ...] | None = field(default=None, metadata=_by(_networks))
     prefer_wait_max: int = field(default=120, metadata=_by(_whole(0, 120)))
 
     database_url: str = field(default="", repr=False, metadata=_by(_database_url))

@@ -37,10 +37,14 @@ STATUSES: Mapping[type[AppError], int] = {
     AppError: 500,
 }
 #: Of an operation's stored error only the code is left; of its own codes the first word decides.
-_CODES = {kind.code: status for kind, status in STATUSES.items()} | {"quota.exceeded": 403, "pve.absent": 502}
+_CODES = {kind.code: status for kind, status in STATUSES.items()} | {
+    "quota.exceeded": 403,
+    "pve.absent": 502,
+    "url.forbidden": 422,
+}
 _FIRST_WORDS = {
     "drift": 409, "pve": 502, "guest": 409, "operation": 409, "policy": 403, "pool": 409, "snapshot": 409,
-    "template": 502, "tenant": 409, "user": 409, "vmid": 409, "volume": 409,
+    "template": 502, "tenant": 409, "user": 409, "vmid": 409, "volume": 409, "url": 502,
 }  # fmt: skip
 
 _RETRY_AFTER = {503: "5", 504: "5", 423: "5"}

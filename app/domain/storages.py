@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
 
@@ -82,6 +82,24 @@ class Target:
     storage: str
     cluster: str | None = None
     node: str | None = None
+
+
+@dataclass(frozen=True)
+class Download:
+    """A file at a URL, which may hold a secret and is shown nowhere."""
+
+    url: str = field(repr=False)
+    content: Content
+    filename: MediaName
+    checksum: Checksum | None
+
+
+@dataclass(frozen=True)
+class MediaRules:
+    """`most` bytes of one file; `networks` may be downloaded from though they are not public."""
+
+    most: int
+    networks: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

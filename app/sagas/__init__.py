@@ -22,6 +22,7 @@ REGISTRY: dict[str, Saga] = {
         tenant_delete.SAGA,
         ct_create.SAGA,
         media.UPLOAD,
+        media.DOWNLOAD,
         vm_create.SAGA,
         *guest_power.STARTS.values(),
         *guest_power.STOPS.values(),

@@ -1,4 +1,7 @@
-"""An installation medium comes to a storage: what PVE was sent is put into its place, and the inventory knows of it."""
+"""An installation medium comes to a storage: what PVE was sent is put into its place, and the inventory knows of it.
+
+What comes from a URL is fetched by the worker and goes through to PVE as it comes, like an upload.
+"""
 
 from __future__ import annotations
 
@@ -8,8 +11,11 @@ from typing import Any
 
 from app.db import clusters
 from app.domain.errors import PveTaskFailed
-from app.domain.identifiers import NodeName, StorageId, Upid
+from app.domain.identifiers import MediaName, NodeName, StorageId, Upid
+from app.domain.storages import Checksum, Content, Upload
 from app.operations import Run, Saga, Step
+from app.policy.addresses import may_be_reached
+from app.pve import NodeApi, VolumeRow, sources
 
 # -- parameters
 
@@ -23,8 +29,26 @@ class Parameters:
     storage: str
     content: str
     volid: str
-    sha256: str
+    sha256: str | None
     upid: str
+
+
+@dataclass(frozen=True)
+class DownloadParameters:
+    """`url` is sealed. `most` and `networks` are the rules of the house when it was asked for."""
+
+    cluster: str
+    node: str
+    storage: str
+    content: str
+    volid: str
+    filename: str
+    url: str
+    checksum: dict[str, str] | None
+    most: int
+    networks: list[str]
+    sha256: str | None = None
+    upid: str = ""
 
 
 # -- functions
@@ -35,19 +59,39 @@ def put_into_place(run: Run, p: Parameters) -> Upid | None:
     return None if p.upid in run.judged else Upid.parse(p.upid)
 
 
-def list_it(run: Run, p: Parameters) -> Mapping[str, Any]:
+def fetch(run: Run, p: DownloadParameters) -> Upid | None:
+    """After a crash what is there already is ours: a name that was there before was refused. Else all begins anew."""
+    if run.again and _row(run, p) is not None:
+        return None
+    url = run.gateways.open(p.url, belongs_to=p.volid)
+    with sources.opened(url, lambda address: may_be_reached(address, p.networks), most=p.most) as source:
+        checksum = Checksum(**p.checksum) if p.checksum is not None else None
+        upload = Upload(Content(p.content), MediaName.parse(p.filename), checksum, source.size, source.chunks)
+        upid, _ = _node(run, p).upload(StorageId(p.storage), upload)
+    return upid
+
+
+def list_it(run: Run, p: Parameters | DownloadParameters) -> Mapping[str, Any]:
     """As it lies there. Raises PveTaskFailed where PVE has lost it."""
-    node = run.gateways.as_admin(p.cluster).node(NodeName(p.node))
-    rows = node.storage_content(StorageId(p.storage), p.content)
-    found = next((row for row in rows if row.volid == p.volid), None)
+    found = _row(run, p)
     if found is None:
-        raise PveTaskFailed("What was uploaded is not on the storage.", upid=p.upid, remedy="Upload it again.")
+        raise PveTaskFailed("What was sent is not on the storage.", remedy="Send it again.")
     with run.db.begin() as tx:
         clusters.add_medium(tx, p.cluster, p.node, p.storage, volid=p.volid, content=p.content, size=found.size)
     return {"size": found.size}
 
 
-def _result(run: Run, p: Parameters) -> Mapping[str, Any]:
+def _node(run: Run, p: Parameters | DownloadParameters) -> NodeApi:
+    node: NodeApi = run.gateways.as_admin(p.cluster).node(NodeName(p.node))
+    return node
+
+
+def _row(run: Run, p: Parameters | DownloadParameters) -> VolumeRow | None:
+    rows = _node(run, p).storage_content(StorageId(p.storage), p.content)
+    return next((row for row in rows if row.volid == p.volid), None)
+
+
+def _result(run: Run, p: Parameters | DownloadParameters) -> Mapping[str, Any]:
     size = run.outputs.get("listed", {}).get("size")
     medium = {"volid": p.volid, "content": p.content, "node": p.node, "size": size, "sha256": p.sha256}
     return {"volume": medium}
@@ -61,4 +105,12 @@ UPLOAD = Saga(
     steps=(Step("stored", put_into_place), Step("listed", list_it)),
     result=_result,
     point_of_no_return="stored",
+)
+
+DOWNLOAD = Saga(
+    "media.download",
+    DownloadParameters,
+    steps=(Step("stored", fetch), Step("listed", list_it)),
+    result=_result,
+    secrets=("url",),
 )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -16,11 +17,24 @@ from app.domain.errors import CapacityExceeded, Conflict, Invalid, NotFound
 from app.domain.identifiers import MalformedIdentifier, NodeName, StorageId, Volid
 from app.domain.operations import Operation
 from app.domain.paging import Page, PageRequest
-from app.domain.storages import MEDIA, Content, ContentFilter, Granted, Storage, StorageFilter, Target, Upload, Volume
+from app.domain.storages import (
+    MEDIA,
+    Content,
+    ContentFilter,
+    Download,
+    Granted,
+    MediaRules,
+    Storage,
+    StorageFilter,
+    Target,
+    Upload,
+    Volume,
+)
 from app.operations import Engine
 from app.operations.engine import Submission
 from app.policy import rules
-from app.pve import Pve, VolumeRow
+from app.policy.addresses import is_address, may_be_reached
+from app.pve import Pve, VolumeRow, sources
 from app.sagas import media
 from app.sagas.credentials import Credentials
 
@@ -43,7 +57,8 @@ class Shelf:
 
 
 class Storages:
-    def __init__(self, db: Database, engine: Engine, credentials: Credentials) -> None:
+    def __init__(self, db: Database, engine: Engine, credentials: Credentials, media_rules: MediaRules) -> None:
+        self._media = media_rules
         self._db = db
         self._engine = engine
         self._credentials = credentials
@@ -89,11 +104,9 @@ class Storages:
         with self._db.read() as tx:
             place = _place_for(tx, ctx, target)
         upload = receive()
-        volid = f"{place.name}:{upload.content}/{upload.filename}"
-        node = self._credentials.as_admin(place.cluster_id).node(NodeName(place.node))
+        volid = self._free_name(place, upload.content, upload.filename)
         _require_room(place, upload)
-        if any(row.volid == volid for row in node.storage_content(StorageId(place.name), upload.content)):
-            raise Conflict(f"{volid} is there already.", code="volume.exists", remedy="Choose another name.")
+        node = self._credentials.as_admin(place.cluster_id).node(NodeName(place.node))
         upid, sha256 = node.upload(StorageId(place.name), upload)
         with self._db.begin() as tx:
             audit.record(tx, ctx, media.UPLOAD.type, subject=f"{volid} sha256:{sha256}")
@@ -101,8 +114,39 @@ class Storages:
                 cluster=place.cluster_id, node=place.node, storage=place.name, content=upload.content, volid=volid,
                 sha256=sha256, upid=upid,
             )  # fmt: skip
-            lane = f"{place.cluster_id}/{place.name}"
-            return self._engine.submit(tx, ctx, media.UPLOAD, parameters, Submission(None, None, QUEUE, lane))
+            return self._engine.submit(tx, ctx, media.UPLOAD, parameters, _to(place))
+
+    def download(self, ctx: Context, target: Target, wanted: Download) -> Operation:
+        """Fetch a medium from a URL, by a worker, and pass it through to PVE. Raises as `upload` does; where the URL
+        leads is judged when it is followed, what is plainly forbidden at once: Invalid `url.forbidden`."""
+        rules.require(ctx, Privilege.STORAGE_MODIFY)
+        host = sources.parts_of(wanted.url).hostname or ""
+        if is_address(host) and not may_be_reached(host, self._media.networks):
+            raise Invalid({"url": ["leads to an address that may not be reached"]}, code="url.forbidden")
+        with self._db.read() as tx:
+            place = _place_for(tx, ctx, target)
+        volid = self._free_name(place, wanted.content, wanted.filename)
+        checksum = wanted.checksum
+        with self._db.begin() as tx:
+            audit.record(tx, ctx, media.DOWNLOAD.type, subject=f"{volid} from {host}")
+            parameters = media.DownloadParameters(
+                cluster=place.cluster_id, node=place.node, storage=place.name, content=wanted.content, volid=volid,
+                filename=wanted.filename, url=self._credentials.seal(wanted.url, belongs_to=volid),
+                checksum=dataclasses.asdict(checksum) if checksum is not None else None,
+                most=self._media.most, networks=list(self._media.networks),
+                sha256=checksum.digest if checksum is not None and checksum.algorithm == "sha256" else None,
+            )  # fmt: skip
+            return self._engine.submit(tx, ctx, media.DOWNLOAD, parameters, _to(place))
+
+    def _free_name(self, place: Place, content: Content, filename: str) -> str:
+        """The volid that a medium will have. Raises Conflict, and Invalid where the storage does not hold such."""
+        if content not in place.content:
+            raise Invalid({"content": ["is not what this storage holds"]})
+        volid = f"{place.name}:{content}/{filename}"
+        node = self._credentials.as_admin(place.cluster_id).node(NodeName(place.node))
+        if any(row.volid == volid for row in node.storage_content(StorageId(place.name), content)):
+            raise Conflict(f"{volid} is there already.", code="volume.exists", remedy="Choose another name.")
+        return volid
 
     def _shelf(self, tx: Tx, ctx: Context, storage: str, wanted: ContentFilter) -> Shelf:
         granted = _granted(tx, ctx, wanted.tenant)
@@ -153,9 +197,11 @@ def _place_for(tx: Tx, ctx: Context, target: Target) -> Place:
     return min(wanted, key=lambda place: (not place.available, place.node))
 
 
+def _to(place: Place) -> Submission:
+    return Submission(None, None, QUEUE, f"{place.cluster_id}/{place.name}")
+
+
 def _require_room(place: Place, upload: Upload) -> None:
-    if upload.content not in place.content:
-        raise Invalid({"content": ["is not what this storage holds"]})
     if place.total and upload.size > place.total - place.used:
         raise CapacityExceeded("The storage has not enough room left.", remedy="Free some room there.")
 

@@ -101,6 +101,7 @@ PLAIN: Mapping[str, str] = {
     "name": "what the new thing is to be called, or a part of a name",
     "hostname": "the same of a container",
     "filename": "the same of a file",
+    "url": "an address in the world, judged by policy",
     "checksum": "what the bytes of a file come to",
     "tag": "a word of the caller's own guests",
     "tags": "words of the new guest",
@@ -138,6 +139,7 @@ ADMINISTRATORS = frozenset(
         "GET /api/proxmox/nodes/{node}/status", "GET /api/proxmox/nodes/{node}/version",
         "GET /api/proxmox/nodes/{node}/network", "GET /api/proxmox/nodes/{node}/services",
         "GET /api/proxmox/nodes/{node}/tasks", "POST /api/proxmox/storages/{storage}/upload",
+        "POST /api/proxmox/storages/{storage}/download-url",
         "PUT /api/tenants/{tenant}/quota", "POST /api/operations/{operation}/resolve",
         "POST /api/drift/{drift}/adopt", "POST /api/drift/{drift}/forget", "POST /api/drift/{drift}/repair",
     }

@@ -74,6 +74,15 @@ def _upload() -> Request:
     return "POST", f"/proxmox/storages/local/upload?filename=killed-{uuid.uuid4().hex[:10]}.iso", b"an image"
 
 
+#: Where the tests' own server is (`tests.kill.test_matrix`), and what it has.
+IMAGE_PORT = 18_937
+
+
+def _download() -> Request:
+    body = {"url": f"http://127.0.0.1:{IMAGE_PORT}/image", "filename": f"killed-{uuid.uuid4().hex[:10]}.iso"}
+    return "POST", "/proxmox/storages/local/download-url", body
+
+
 def _without_tenant(result: Mapping[str, Any] | None) -> Request:
     assert result is not None
     return "DELETE", f"/tenants/{result['tenant']['id']}?cascade=true", None
@@ -121,6 +130,7 @@ def scenes() -> list[Scene]:
         Scene("ct.create", "", _make("ct", start=True, tags=["a"])),
         Scene("vm.create", "empty", _make("vm", start=True)),
         Scene("vm.create", "clone", _make("vm", template="debian-12-vm", disk_gb=3, start=True, tags=["a"])),
+        Scene("media.download", "", lambda _: _download(), by_admin=True),
         Scene("guest.adopt", "found", _on_drift("adopt"), by_admin=True, behind=_foundling),
         Scene("guest.repair", "changed", _on_drift("repair"), (_make("ct"),), by_admin=True, behind=_changed),
         Scene("guest.repair", "outside", _on_drift("repair"), (_make("ct"),), by_admin=True, behind=_taken_out),

@@ -14,8 +14,9 @@ from app.sagas import REGISTRY
 from tests.house import House
 from tests.kill import matrix
 from tests.kill.matrix import Case, Played
-from tests.kill.scenes import scenes
+from tests.kill.scenes import IMAGE_PORT, scenes
 from tests.lab.process import LabProcess
+from tests.web_server import serving
 
 pytestmark = pytest.mark.timeout(1800)
 EVERY = matrix.cases()
@@ -35,11 +36,12 @@ def played(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
         if "case" in getattr(getattr(item, "callspec", None), "params", {})
     ]
     lab = LabProcess.start(state="demo", time_scale=0.1)
-    house = House.start(tmp_path_factory.mktemp("matrix"), lab)
+    house = House.start(tmp_path_factory.mktemp("matrix"), lab, POOLHOUSE_DOWNLOAD_NETWORKS="127.0.0.1/32")
     house.start_worker()
     house.wait_ready()
     try:
-        ended = matrix.play(house, chosen)
+        with serving(IMAGE_PORT):
+            ended = matrix.play(house, chosen)
         request.config.stash[matrix.TABLE] = matrix.table(ended.values())
         yield ended
     finally:

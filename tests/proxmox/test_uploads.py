@@ -72,6 +72,14 @@ def test_a_plain_body_comes_to_the_storage_as_it_was(house: House, admin: Caller
     assert volid in [row["volid"] for row in content]
 
 
+@pytest.mark.parametrize("terminated", [True, False])
+def test_servers_differ_at_the_end_of_a_body(house: House, admin: Caller, name: str, terminated: bool) -> None:
+    """gunicorn ends the body itself (`wsgi.input_terminated`), others leave it open."""
+    answer = octets(admin, f"?filename={name}", environ_overrides={"wsgi.input_terminated": terminated})
+    assert answer.status_code == 200, answer.get_data(as_text=True)
+    assert on_node(house)[f"local:iso/{name}"] == len(BYTES)
+
+
 @pytest.mark.parametrize("where", ["query", "fields"])
 def test_a_form_comes_to_the_storage_as_it_was(house: House, admin: Caller, name: str, where: str) -> None:
     told = {"content": "iso", "checksum": hashlib.sha512(BYTES).hexdigest(), "checksum_algorithm": "sha512"}

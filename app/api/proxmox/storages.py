@@ -15,6 +15,7 @@ from app.api.schemas.clusters import ClusterQuerySchema, Whose
 from app.api.schemas.lists import Listing
 from app.api.schemas.storages import (
     ContentQuerySchema,
+    DownloadSchema,
     StorageQuerySchema,
     StorageSchema,
     UploadSchema,
@@ -24,7 +25,17 @@ from app.api.schemas.storages import (
 from app.domain.errors import Invalid
 from app.domain.operations import Operation
 from app.domain.paging import Page
-from app.domain.storages import Checksum, Content, ContentFilter, Storage, StorageFilter, Target, Upload, Volume
+from app.domain.storages import (
+    Checksum,
+    Content,
+    ContentFilter,
+    Download,
+    Storage,
+    StorageFilter,
+    Target,
+    Upload,
+    Volume,
+)
 
 
 class StoragesView(MethodView):
@@ -78,6 +89,31 @@ class UploadView(MethodView):
         return current.services.storages.upload(current.ctx, target, lambda: _upload(query))
 
 
+_DOWNLOAD = {
+    "url": "https://cdimage.debian.org/debian-cd/current/amd64/iso-cd/debian-13.2.0-amd64-netinst.iso",
+    "filename": "debian-13.2.0-amd64-netinst.iso",
+}
+
+
+class DownloadView(MethodView):
+    @blp.arguments(DownloadSchema, example=_DOWNLOAD)
+    @blp.accepted()
+    def post(self, known: dict[str, Any], storage: str) -> Operation:
+        """Fetch an ISO image or a container's template from a URL (administrators)
+
+        A worker fetches it and passes it through to Proxmox VE. The URL may lead to public addresses only, by
+        redirects too: else the operation ends with `url.forbidden`.
+        """
+        target = Target(storage, known.get("cluster"), known.get("node"))
+        wanted = Download(known["url"], Content(known["content"]), known["filename"], _checksum(known))
+        return current.services.storages.download(current.ctx, target, wanted)
+
+
+def _checksum(known: dict[str, Any]) -> Checksum | None:
+    digest = known.get("checksum")
+    return Checksum(known["checksum_algorithm"], digest.lower()) if digest is not None else None
+
+
 def _upload(query: dict[str, Any]) -> Upload:
     received = uploads.receive(current.settings.max_upload_bytes)
     twice = {name: ["is given more than once"] for name in query.keys() & received.fields.keys()}
@@ -90,9 +126,7 @@ def _upload(query: dict[str, Any]) -> Upload:
         known = UploadSchema().load(told)
     except ValidationError as error:
         raise Invalid(error.messages_dict) from None
-    digest = known.get("checksum")
-    checksum = Checksum(known["checksum_algorithm"], digest.lower()) if digest is not None else None
-    return Upload(Content(known["content"]), known["filename"], checksum, received.size, received.chunks)
+    return Upload(Content(known["content"]), known["filename"], _checksum(known), received.size, received.chunks)
 
 
 VIEWS: Mapping[str, type[MethodView]] = {
@@ -100,4 +134,5 @@ VIEWS: Mapping[str, type[MethodView]] = {
     "/storages/<storage>": StorageView,
     "/storages/<storage>/content": ContentView,
     "/storages/<storage>/upload": UploadView,
+    "/storages/<storage>/download-url": DownloadView,
 }

@@ -78,6 +78,13 @@ class UploadSchema(Schema):
             )
 
 
+class DownloadSchema(UploadSchema):
+    url = Text(least=1, most=2000, required=True, metadata={"format": "uri", "description": "http or https, public."})
+    filename = Named(MediaName, required=True, metadata={"description": "As it will be called there."})
+    cluster = cluster_name()
+    node = Named(NodeName, metadata={"description": "Where each node has its own; the first if left out."})
+
+
 class StoragePlaceSchema(Schema):
     node = fields.String(required=True)
     available = fields.Boolean(required=True)
