@@ -20,7 +20,7 @@ from tests.web_server import serving
 
 pytestmark = pytest.mark.timeout(1800)
 EVERY = matrix.cases()
-EVERYDAY = matrix.selection(EVERY, 7)
+EVERYDAY = matrix.selection(EVERY, 11)
 
 
 def _parameter(case: Case) -> object:
