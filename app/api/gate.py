@@ -26,7 +26,7 @@ from app.api.schemas.fields import is_printable, is_uuid
 from app.config import Settings
 from app.domain.access import KEY_MARK, Context
 from app.domain.errors import Invalid, NotFound, Unauthenticated
-from app.domain.identifiers import MalformedIdentifier, SnapshotName, Upid, VmId
+from app.domain.identifiers import MalformedIdentifier, SnapshotName, Upid, VmId, Volid
 
 #: Everything else needs a log-in, and no setting changes that.
 PUBLIC = frozenset(
@@ -176,6 +176,13 @@ def _is_name(text: str) -> bool:
     return 1 <= len(text) <= 256 and is_printable(text)
 
 
+def _is_volid(text: str) -> bool:
+    try:
+        return bool(Volid.parse(text))
+    except MalformedIdentifier:
+        return False
+
+
 def _is_upid(text: str) -> bool:
     try:
         return bool(Upid.parse(text))
@@ -196,6 +203,7 @@ _PATH_FORMS: dict[str, Callable[[str], bool]] = {
     "tenant": _is_name,
     "upid": _is_upid,
     "user": _is_name,
+    "volid": _is_volid,
 }
 
 

@@ -201,6 +201,11 @@ def add_medium(tx: Tx, cluster: str, node: str, storage: str, *, volid: str, con
     tx.flush()
 
 
+def remove_medium(tx: Tx, cluster: str, volid: str) -> None:
+    """From wherever it was."""
+    tx.execute(sa.delete(Volume).where(Volume.cluster_id == cluster, Volume.volid == volid))
+
+
 def replace_media(tx: Tx, cluster: str, node: str, storage: str, seen: Iterable[Mapping[str, Any]]) -> None:
     """What one storage of one node has of installation media."""
     tx.execute(sa.delete(Volume).where(Volume.cluster_id == cluster, Volume.node == node, Volume.storage == storage))

@@ -17,6 +17,11 @@ from app.domain.paging import Page, PageRequest
 COLUMNS = {"name": Template.name, "created_at": Template.created_at, "kind": Template.kind}
 
 
+def uses(tx: Tx, cluster: str, volid: str) -> bool:
+    """Whether a catalog entry, published or not, is made of this volume."""
+    return tx.scalar(sa.select(sa.exists().where(Template.cluster_id == cluster, Template.volid == volid))) is True
+
+
 def page(tx: Tx, request: PageRequest, *, published_only: bool) -> Page[domain.Template]:
     statement = sa.select(Template)
     if published_only:

@@ -23,6 +23,7 @@ REGISTRY: dict[str, Saga] = {
         ct_create.SAGA,
         media.UPLOAD,
         media.DOWNLOAD,
+        media.DELETE,
         vm_create.SAGA,
         *guest_power.STARTS.values(),
         *guest_power.STOPS.values(),

@@ -11,9 +11,9 @@ from typing import Any
 
 from app.db import clusters
 from app.domain.errors import PveTaskFailed
-from app.domain.identifiers import MediaName, NodeName, StorageId, Upid
+from app.domain.identifiers import MediaName, NodeName, StorageId, Upid, Volid
 from app.domain.storages import Checksum, Content, Upload
-from app.operations import Run, Saga, Step
+from app.operations import Again, Run, Saga, Step
 from app.policy.addresses import may_be_reached
 from app.pve import NodeApi, VolumeRow, sources
 
@@ -51,7 +51,34 @@ class DownloadParameters:
     upid: str = ""
 
 
+@dataclass(frozen=True)
+class DeleteParameters:
+    """`nodes` are all that have it; of a shared storage one."""
+
+    cluster: str
+    storage: str
+    volid: str
+    nodes: list[str]
+
+
 # -- functions
+
+
+def free(run: Run, p: DeleteParameters) -> Again | None:
+    """On one node after the other; what is gone is done."""
+    admin = run.gateways.as_admin(p.cluster)
+    for name in p.nodes:
+        node = admin.node(NodeName(name))
+        if any(row.volid == p.volid for row in node.storage_content(StorageId(p.storage))):
+            task = node.delete_volume(Volid(p.volid))
+            if task is not None:
+                return Again(task)
+    return None
+
+
+def forget(run: Run, p: DeleteParameters) -> None:
+    with run.db.begin() as tx:
+        clusters.remove_medium(tx, p.cluster, p.volid)
 
 
 def put_into_place(run: Run, p: Parameters) -> Upid | None:
@@ -113,4 +140,11 @@ DOWNLOAD = Saga(
     steps=(Step("stored", fetch), Step("listed", list_it)),
     result=_result,
     secrets=("url",),
+)
+
+DELETE = Saga(
+    "volume.delete",
+    DeleteParameters,
+    steps=(Step("freed", free), Step("forgotten", forget)),
+    point_of_no_return="freed",
 )

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
-from app.db import audit, clusters, guests, tenants
+from app.db import audit, clusters, guests, templates, tenants
 from app.db.models import Guest
 from app.db.models import Storage as Place
 from app.db.session import Database, Tx
@@ -137,6 +137,35 @@ class Storages:
                 sha256=checksum.digest if checksum is not None and checksum.algorithm == "sha256" else None,
             )  # fmt: skip
             return self._engine.submit(tx, ctx, media.DOWNLOAD, parameters, _to(place))
+
+    def delete(self, ctx: Context, storage: str, volid: str, cluster: str | None) -> Operation:
+        """Free a medium or a backup. Disks go with their guests: PVE frees them from under a running one, too.
+
+        Raises Conflict `volume.in_use` for that and for what the catalog names, NotFound for what is not there.
+        """
+        rules.require(ctx, Privilege.STORAGE_MODIFY)
+        with self._db.read() as tx:
+            places = _places(tx, ctx, storage, cluster, None)
+            row = places[0]
+            admin = self._credentials.as_admin(row.cluster_id)
+        found: dict[str, VolumeRow] = {}
+        for node in _asked(places, None):
+            rows = admin.node(NodeName(node)).storage_content(StorageId(storage))
+            if (one := next((one for one in rows if one.volid == volid), None)) is not None:
+                found[node] = one
+        if not found:
+            raise NotFound
+        volume = next(iter(found.values()))
+        with self._db.begin() as tx:
+            is_disk = volume.content not in (*MEDIA, Content.BACKUP)
+            if is_disk or templates.uses(tx, row.cluster_id, volid):
+                raise Conflict(
+                    "It is a guest's disk, or a catalog entry is made of it.", code="volume.in_use",
+                    remedy="Delete the guest, or the catalog entry, first.",
+                )  # fmt: skip
+            audit.record(tx, ctx, media.DELETE.type, subject=volid)
+            parameters = media.DeleteParameters(row.cluster_id, storage, volid, sorted(found))
+            return self._engine.submit(tx, ctx, media.DELETE, parameters, _to(row))
 
     def _free_name(self, place: Place, content: Content, filename: str) -> str:
         """The volid that a medium will have. Raises Conflict, and Invalid where the storage does not hold such."""

@@ -18,6 +18,7 @@ from tests.api.test_errors import assert_problem
 from tests.house import ADMIN_PASSWORD, Caller
 
 ID = "6f9619ff-8b86-d011-b42d-00cf4fc964ff"
+VOLID = "local:iso/debian.iso"
 UPID = "UPID:n1:000003F1:0005825E:6B01FC5F:vzcreate:10005:root@pam:"
 OTHER_IDS = {"upid": UPID, "snapshot": "before"}
 ORIGIN = "http://localhost:5173"
@@ -29,7 +30,7 @@ def routes() -> Iterator[tuple[str, str]]:
         path = rule.rule
         for argument in rule.arguments:
             path = path.replace(f"<{argument}>", OTHER_IDS.get(argument, ID)).replace(
-                f"<path:{argument}>", "swagger-ui.css"
+                f"<path:{argument}>", VOLID if argument == "volid" else "swagger-ui.css"
             )
         for method in sorted((rule.methods or set()) - {"OPTIONS", "HEAD"}):
             yield method, path

@@ -105,6 +105,7 @@ def _scene(house: House, template: str, **granted: Any) -> Scene:
         "templates": (template,),
         "nodes": (ct["node"],),
         "pools": (tenant["poolid"],),
+        "content": (f"local-lvm:vm-{ct['vmid']}-disk-0",),
         "tasks": tuple(step["upid"] for step in made_ct["steps"] if step["upid"])[:1],
         "storages": tuple(granted.get("storages", ["local"])[-1:]),
     }

@@ -46,6 +46,8 @@ def _like(given: str) -> str:
         return "19998"
     if given.startswith("UPID:"):
         return given.replace("@pve!", "-gone@pve!")
+    if ":" in given:
+        return "local-lvm:vm-19998-disk-9"
     try:
         uuid.UUID(given)
     except ValueError:
@@ -58,6 +60,7 @@ PATHS: Mapping[str, Reference] = {
     name: _of_path(name)
     for name in (
         "nodes",
+        "content",
         "tasks",
         "pools",
         "storages",
@@ -140,6 +143,7 @@ ADMINISTRATORS = frozenset(
         "GET /api/proxmox/nodes/{node}/network", "GET /api/proxmox/nodes/{node}/services",
         "GET /api/proxmox/nodes/{node}/tasks", "POST /api/proxmox/storages/{storage}/upload",
         "POST /api/proxmox/storages/{storage}/download-url",
+        "DELETE /api/proxmox/storages/{storage}/content/{volid}",
         "PUT /api/tenants/{tenant}/quota", "POST /api/operations/{operation}/resolve",
         "POST /api/drift/{drift}/adopt", "POST /api/drift/{drift}/forget", "POST /api/drift/{drift}/repair",
     }

@@ -74,6 +74,11 @@ def _upload() -> Request:
     return "POST", f"/proxmox/storages/local/upload?filename=killed-{uuid.uuid4().hex[:10]}.iso", b"an image"
 
 
+def _without_medium(result: Mapping[str, Any] | None) -> Request:
+    assert result is not None
+    return "DELETE", f"/proxmox/storages/local/content/{result['volume']['volid']}", None
+
+
 #: Where the tests' own server is (`tests.kill.test_matrix`), and what it has.
 IMAGE_PORT = 18_937
 
@@ -127,6 +132,7 @@ def scenes() -> list[Scene]:
         Scene("tenant.create", "", _tenant, by_admin=True),
         Scene("tenant.delete", "", _without_tenant, before=(_tenant,), by_admin=True),
         Scene("media.upload", "", lambda _: _upload(), by_admin=True),
+        Scene("volume.delete", "", _without_medium, (lambda _: _upload(),), by_admin=True),
         Scene("ct.create", "", _make("ct", start=True, tags=["a"])),
         Scene("vm.create", "empty", _make("vm", start=True)),
         Scene("vm.create", "clone", _make("vm", template="debian-12-vm", disk_gb=3, start=True, tags=["a"])),

@@ -292,3 +292,39 @@ def test_a_large_file_is_never_whole_in_memory(house: House, admin: Caller, name
     assert answer.status_code == 200, answer.get_data(as_text=True)
     assert on_node(house)[f"local:iso/{name}"] == size
     assert peak < 16 << 20
+
+
+# -- and away again
+
+
+def gone(caller: Caller, volid: str, storage: str = "local") -> TestResponse:
+    return caller.delete(f"/proxmox/storages/{storage}/content/{volid}", wait=30)
+
+
+def test_a_medium_is_deleted_from_storage_and_inventory(house: House, admin: Caller, name: str) -> None:
+    volid = f"local:iso/{name}"
+    for node in ("n1", "n2"):
+        assert octets(admin, f"?filename={name}&node={node}").status_code == 200
+    assert gone(admin, volid).get_json()["state"] == "succeeded"
+    assert volid not in {**on_node(house), **on_node(house, "n2")}
+    assert_problem(gone(admin, volid), 404, "not_found")
+    member = house.make_member(house.make_tenant())
+    refused = member.post("/proxmox/vms", {"name": "none", "iso": volid, "memory": 128, "disk_gb": 1})
+    assert list(assert_problem(refused, 422, "validation.failed")["errors"]) == ["iso"], "not offered any more"
+
+
+def test_what_somebody_stands_on_is_not_deleted(house: House, admin: Caller) -> None:
+    template = "local:vztmpl/debian-12-standard_12.12-1_amd64.tar.zst"
+    tenant = house.make_tenant()
+    owner = house.make_member(tenant, "owner")
+    body = {"name": "stands", "template": "debian-12", "memory": 128, "disk_gb": 1, "storage": "local-lvm"}
+    guest = owner.done("POST", "/proxmox/cts", body)["result"]["guest"]
+    disk = f"local-lvm:vm-{guest['vmid']}-disk-0"
+    mark = house.pve.mark()
+    assert_problem(gone(admin, template), 409, "volume.in_use")
+    assert_problem(gone(admin, disk, "local-lvm"), 409, "volume.in_use")
+    assert_problem(gone(owner, disk, "local-lvm"), 403, "policy.forbidden")
+    for other in ("local-lvm:vm-1-disk-9", "local:iso/none.iso", "local:iso/../x", "nonsense"):
+        assert_problem(gone(admin, other), 404, "not_found")
+    assert_problem(gone(admin, disk, "local"), 404, "not_found")
+    assert house.pve.writes(mark) == []

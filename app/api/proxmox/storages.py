@@ -60,6 +60,14 @@ class ContentView(MethodView):
         return current.services.storages.content(current.ctx, storage, listing.wanted, listing.page)
 
 
+class VolumeView(MethodView):
+    @blp.arguments(ClusterQuerySchema, location="query")
+    @blp.accepted()
+    def delete(self, whose: Whose, storage: str, volid: str) -> Operation:
+        """Delete a medium or a backup (administrators)"""
+        return current.services.storages.delete(current.ctx, storage, volid, whose.cluster)
+
+
 _FORM_FIELDS = {
     "content": {"type": "string", "enum": ["iso", "vztmpl"]},
     "filename": {"type": "string"},
@@ -133,6 +141,7 @@ VIEWS: Mapping[str, type[MethodView]] = {
     "/storages": StoragesView,
     "/storages/<storage>": StorageView,
     "/storages/<storage>/content": ContentView,
+    "/storages/<storage>/content/<path:volid>": VolumeView,
     "/storages/<storage>/upload": UploadView,
     "/storages/<storage>/download-url": DownloadView,
 }
