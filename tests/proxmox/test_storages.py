@@ -145,7 +145,7 @@ def test_what_pve_shows_too_much_is_left_out(
     mine = {f"local-lvm:vm-{guest['vmid']}-disk-0" for guest in guests.values()}
     neighbour = house.make_member(house.make_tenant())
     foreign = neighbour.done("POST", "/proxmox/cts", container(storage="local-lvm"))["result"]["guest"]
-    right = {"path": "/vms", "roles": "PVEAuditor", "tokens": f"{tenant['pve_user']}!poolhouse"}
+    right = {"path": "/vms", "roles": "PVEVMAdmin", "tokens": f"{tenant['pve_user']}!poolhouse"}
     both = {**right, "users": tenant["pve_user"]}
     house.pve.put("/access/acl", **both)
     try:
