@@ -179,7 +179,9 @@ class Worker:
                     log.warning("chore.failed", chore=name, code=error.code, reason=error.log or error.detail)
                 except Exception:  # the worker's edge: a chore that breaks is told, and tried again
                     log.exception("chore.broken", chore=name)
-                self._ending.wait(max(0.05, interval - (time.monotonic() - began)))
+                # what takes longer than its interval rests as long as it took: nobody else would come to his turn
+                took = time.monotonic() - began
+                self._ending.wait(max(interval - took, took))
 
         threading.Thread(target=loop, name=name, daemon=True).start()
 

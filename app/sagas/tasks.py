@@ -49,7 +49,7 @@ class PveTasks:
     def _ended_on(self, pve: Pve, node: NodeName, tasks: Iterable[Upid]) -> dict[str, TaskEnd]:
         wanted = list(tasks)
         api = pve.node(node)
-        still = {row.upid for row in api.tasks(source="active")} if len(wanted) > 1 else set()
+        still = {row.upid for row in api.tasks(source="active", limit=_LISTED)} if len(wanted) > 1 else set()
         done = [upid for upid in wanted if upid not in still]
         listed: Mapping[Upid, TaskStatus] = {}
         if len(done) > 1:
