@@ -106,7 +106,8 @@ class Worker:
                 polling_interval_sec=0.2,
                 on_conflict="always_update",
             )
-        self._thread("lease", _BEAT, self._beat)
+        self._thread("lease", _BEAT, self._beat, rests=False)
+        self._thread("succession", _BEAT, self._keeping(self._take_over))
         self._thread("watcher", _WATCH, self._look)
         for chore in self._chores:
             self._thread(chore.name, chore.interval, self._keeping(chore.do))
@@ -131,7 +132,6 @@ class Worker:
             workers = operations.workers_alive(tx, LEASE)
         if workers and workers[0].id == self.id:
             self._is_keeper.set()
-            self._take_over()
         else:
             self._is_keeper.clear()
 
@@ -169,7 +169,9 @@ class Worker:
 
         return if_keeper
 
-    def _thread(self, name: str, interval: float, do: Callable[[], None]) -> None:
+    def _thread(self, name: str, interval: float, do: Callable[[], None], *, rests: bool = True) -> None:
+        """`rests`: what takes longer than its interval rests as long as it took, as others wait for their turn."""
+
         def loop() -> None:
             while not self._ending.is_set():
                 began = time.monotonic()
@@ -179,9 +181,8 @@ class Worker:
                     log.warning("chore.failed", chore=name, code=error.code, reason=error.log or error.detail)
                 except Exception:  # the worker's edge: a chore that breaks is told, and tried again
                     log.exception("chore.broken", chore=name)
-                # what takes longer than its interval rests as long as it took: nobody else would come to his turn
                 took = time.monotonic() - began
-                self._ending.wait(max(interval - took, took))
+                self._ending.wait(max(interval - took, took if rests else 0.05))
 
         threading.Thread(target=loop, name=name, daemon=True).start()
 
