@@ -1,20 +1,21 @@
 """The one engine: submits operations and carries them out, on DBOS.
 
 Web processes only submit: the queue entry is written on the very connection of the use case's transaction. A worker
-runs one DBOS workflow per operation, which waits durably; where an operation stands is in our own tables, written
+runs one DBOS workflow per operation; where an operation stands, and what it waits for, is in our own tables, written
 before and after each step, so that after kill -9 whoever takes over goes on with the step in flight.
 """
 
 from __future__ import annotations
 
 import asyncio
+import time
 import uuid
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import timedelta
 from enum import Enum, auto
-from typing import Any, Protocol, TypedDict, cast
+from typing import Any, TypedDict, cast
 
 import structlog
 from dbos import DBOS, DBOSClient, EnqueueOptions
@@ -55,13 +56,6 @@ class TaskEnd(TypedDict):
     problem: dict[str, Any] | None
 
 
-class Tasks(Protocol):
-    """What the engine needs to know of PVE's tasks."""
-
-    def ended(self, upids: Mapping[str, str]) -> Mapping[str, TaskEnd]:
-        """Of the given tasks (UPID -> operation) those that have ended, and how; not those of clusters away."""
-
-
 class Outcome(Enum):
     """Where a round stopped: with the operation's end, at a task to wait for, or at something to try again later."""
 
@@ -93,9 +87,9 @@ class Engine:
         done = next((position for position, step in enumerate(saga.steps) if step.do is not None), len(saga.steps))
         identity = str(uuid.uuid4())
         row = Operation(
-            id=identity, workflow=identity, type=saga.type, version=saga.version, state=OperationState.PENDING,
-            tenant_id=to.tenant, guest_id=to.guest, queue=to.queue, lane=to.lane, parameters=stored(parameters),
-            created_by=ctx.caller.username, created_at=now(), deadline=now() + saga.patience,
+            id=identity, workflow=_workflow_of(identity), type=saga.type, version=saga.version,
+            state=OperationState.PENDING, tenant_id=to.tenant, guest_id=to.guest, queue=to.queue, lane=to.lane,
+            parameters=stored(parameters), created_by=ctx.caller.username, created_at=now(), deadline=now() + saga.patience,
         )  # fmt: skip
         added = operations.add(tx, row, [step.name for step in saga.steps], done)
         self._enqueue(tx, row)
@@ -108,7 +102,7 @@ class Engine:
             raise NotFound
         if row.state != OperationState.STUCK:
             raise Conflict("Only a stuck operation can be resolved.", code="operation.not_stuck")
-        row.state, row.finished_at, row.workflow = OperationState.UNWINDING, None, f"{row.id}/{uuid.uuid4()}"
+        row.state, row.finished_at, row.workflow = OperationState.UNWINDING, None, _workflow_of(row.id)
         row.deadline = now() + self._sagas[row.type].patience
         self._enqueue(tx, row)
         return operations.get(tx, EVERY_TENANT, operation)
@@ -122,6 +116,12 @@ class Engine:
             "queue_partition_key": row.lane,
         }
         self._client.enqueue_in_transaction(tx.connection(), options, row.id)
+
+
+def _workflow_of(operation: str) -> str:
+    """The id of a new run of it. Ids ascend: DBOS takes what was queued in the same second in the order of ids, because
+    on SQLite its clock has whole seconds (before Python 3.12)."""
+    return f"{time.time_ns():020}/{operation}"
 
 
 class Execution:

@@ -48,3 +48,5 @@ def test_one_clone_among_many_of_another_waits_for_one_at_most(house: House) -> 
     assert own <= before + 2
     for operation in many:
         wait_for(lambda operation=operation: greedy.get(operation).get_json()["state"] == "succeeded", within=120)
+    begun = [greedy.get(operation).get_json()["started_at"] for operation in many]
+    assert begun == sorted(begun), "a lane's operations were not taken in the order in which they were asked for"
