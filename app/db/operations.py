@@ -132,8 +132,9 @@ def steps(tx: Tx, operation: str) -> Sequence[OperationStep]:
 
 def clusters_of(tx: Tx, wanted: Iterable[str], *, default: str) -> dict[str, str]:
     """operation -> cluster, as its parameters say."""
-    rows = tx.execute(sa.select(Operation.id, Operation.parameters).where(Operation.id.in_(set(wanted)))).all()
-    return {operation: parameters.get("cluster") or default for operation, parameters in rows}
+    cluster = Operation.parameters["cluster"].as_string()
+    rows = tx.execute(sa.select(Operation.id, cluster).where(Operation.id.in_(set(wanted)))).all()
+    return {operation: found or default for operation, found in rows}
 
 
 def watched(tx: Tx) -> Mapping[str, str]:

@@ -27,4 +27,9 @@ class Sleepers:
         for operation in woken:
             sleeper = self._asleep.pop(operation, None)
             if sleeper is not None:
-                sleeper.get_loop().call_soon_threadsafe(sleeper.set_result, None)
+                sleeper.get_loop().call_soon_threadsafe(_end, sleeper)
+
+
+def _end(sleeper: asyncio.Future[None]) -> None:
+    if not sleeper.cancelled():  # as those of a worker that is being stopped are
+        sleeper.set_result(None)

@@ -2,9 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Protocol
+
 from app.db import operations
 from app.db.session import Database
-from app.operations.engine import Tasks
+from app.operations.engine import TaskEnd
+
+
+class Tasks(Protocol):
+    """What the watcher needs to know of PVE's tasks."""
+
+    def ended(self, upids: Mapping[str, str]) -> Mapping[str, TaskEnd]:
+        """Of the given tasks (UPID -> operation) those that have ended, and how; not those of clusters away."""
 
 
 class Watcher:

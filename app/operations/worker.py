@@ -25,10 +25,10 @@ from app.db import operations
 from app.db.models import Worker as WorkerRow
 from app.db.session import Database, now
 from app.domain.errors import AppError
-from app.operations.engine import APPLICATION_NAME, APPLICATION_VERSION, Execution, Tasks
+from app.operations.engine import APPLICATION_NAME, APPLICATION_VERSION, Execution
 from app.operations.saga import Saga
 from app.operations.sleepers import Sleepers
-from app.operations.watcher import Watcher
+from app.operations.watcher import Tasks, Watcher
 
 LEASE = timedelta(seconds=6)
 #: How long a dead worker is looked after: as long as one may have been stopped and yet wake up.

@@ -14,25 +14,15 @@ from app.sagas import guest
 # -- parameters
 
 
-@dataclass(frozen=True)
-class Parameters:
+@dataclass(frozen=True, kw_only=True)
+class Parameters(guest.MadeParameters):
     """`password` is sealed to the guest's id; `memory`, `swap` MiB, `disk_gb` GiB."""
 
-    guest: str
-    tenant: str
-    cluster: str
-    poolid: str
-    token_id: str
-    node: str
-    vmid: int
-    vmid_rest: int
     name: str
     template: str
     storage: str
     disk_gb: int
-    memory: int
     swap: int
-    cores: int
     net: dict[str, Any]
     ssh_keys: list[str]
     password: str | None

@@ -8,19 +8,22 @@ see, join or remove. So the administrator's identity looks where the tenant's ca
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from datetime import timedelta
 from enum import Enum, auto
-from typing import Any, Protocol
+from typing import Any
 
 from app.db import guests, quota
 from app.db.models import Guest
 from app.db.session import Tx, now
+from app.domain.access import Context
 from app.domain.errors import Conflict, PveAbsent, PveDenied, PveLocked, PveRefused
 from app.domain.guests import GuestKind, GuestState, owner_mark
 from app.domain.identifiers import NodeName, PoolId, TokenId, Upid, VmId
 from app.domain.quota import Dimension
 from app.operations import Run
 from app.policy import quota as quota_rules
+from app.policy import rules
 from app.pve import GuestApi, GuestConfig, Pve
 
 STOPPING = ("vzstop", "qmstop", "vzshutdown", "qmshutdown")
@@ -28,41 +31,28 @@ _MIB = 2**20
 RUNNING_DIMENSIONS = (Dimension.RUNNING_CORES, Dimension.RUNNING_MEMORY)
 
 
-class GuestParameters(Protocol):
-    """What every saga on one guest carries."""
+@dataclass(frozen=True, kw_only=True)
+class GuestParameters:
+    """What every saga on one guest carries; `tenant` is the one whose token does the work. A freed vmid rests for
+    `vmid_rest` seconds."""
 
-    @property
-    def guest(self) -> str: ...
-    @property
-    def kind(self) -> str: ...
-    @property
-    def tenant(self) -> str: ...
-    @property
-    def cluster(self) -> str: ...
-    @property
-    def poolid(self) -> str: ...
-    @property
-    def node(self) -> str: ...
-    @property
-    def vmid(self) -> int: ...
-    @property
-    def vmid_rest(self) -> int: ...
+    guest: str
+    kind: str
+    tenant: str
+    cluster: str
+    poolid: str
+    node: str
+    vmid: int
+    vmid_rest: int = 0
 
 
-class CreatedParameters(GuestParameters, Protocol):
-    """What every saga that has PVE create a guest with the tenant's token carries."""
+@dataclass(frozen=True, kw_only=True)
+class MadeParameters(GuestParameters):
+    """What every saga that makes a guest carries: `memory` MiB, and the token that PVE names in the tasks."""
 
-    @property
-    def token_id(self) -> str: ...
-
-
-class MadeParameters(GuestParameters, Protocol):
-    """What every saga that makes a guest carries: `memory` MiB."""
-
-    @property
-    def memory(self) -> int: ...
-    @property
-    def cores(self) -> int: ...
+    token_id: str
+    memory: int
+    cores: int
 
 
 class Sight(Enum):
@@ -72,6 +62,14 @@ class Sight(Enum):
     BEING_MADE = auto()
     OURS = auto()
     STRANGERS = auto()
+
+
+def target(ctx: Context, row: Guest) -> dict[str, Any]:
+    """The GuestParameters of a guest that has a row, for work that this caller asks for."""
+    return {
+        "guest": row.id, "kind": row.kind, "tenant": rules.acting(ctx, row.tenant_id), "cluster": row.cluster_id,
+        "poolid": row.poolid, "node": row.node, "vmid": row.vmid,
+    }  # fmt: skip
 
 
 def api_of(pve: Pve, p: GuestParameters, node: NodeName | None = None) -> GuestApi:
@@ -138,7 +136,7 @@ def make_once(run: Run, before: Callable[[], tuple[bool, Upid | None]], make: Ca
         return task
 
 
-def created_before(run: Run, p: CreatedParameters, task_type: str) -> tuple[bool, Upid | None]:
+def created_before(run: Run, p: MadeParameters, task_type: str) -> tuple[bool, Upid | None]:
     """For `make_once`: a task of this type for our vmid, or what it left."""
     pve = run.gateways.as_tenant(p.tenant)
     lost = find_task(run, pve, NodeName(p.node), task_type, p.vmid, p.token_id)
@@ -314,17 +312,22 @@ def charge_running(tx: Tx, row: Guest, *, cores: int, memory: int) -> None:
 
 def settle_back(run: Run, p: GuestParameters) -> None:
     """The undo of what cannot be taken back: what the guest is now is read and written down, and one that is gone
-    runs no more. Of one that PVE does not show to the tenant (it has left its pool) the cluster's listing tells."""
+    runs no more."""
     if look(run, p) is not Sight.OURS:
         set_state(run, p, GuestState.UNKNOWN)
         release_running(run, p)
         return
-    try:
-        seen = read_back(p, as_tenant(run, p))
-    except PveRefused:
-        seen = _listed(run, p)
+    seen = read_back_as_it_is(run, p)
     with run.db.begin() as tx:
         write_back(tx, p, seen)
+
+
+def read_back_as_it_is(run: Run, p: GuestParameters) -> dict[str, Any]:
+    """`read_back`; where PVE does not show it to the tenant (it has left its pool) the cluster's listing tells."""
+    try:
+        return read_back(p, as_tenant(run, p))
+    except PveRefused:
+        return _listed(run, p)
 
 
 def _listed(run: Run, p: GuestParameters) -> dict[str, Any]:

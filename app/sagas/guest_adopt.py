@@ -17,22 +17,14 @@ from app.sagas import guest
 # -- parameters
 
 
-@dataclass(frozen=True)
-class Parameters:
+@dataclass(frozen=True, kw_only=True)
+class Parameters(guest.GuestParameters):
     """`new`: it was none of ours, and of this size, as its config says it (`memory` MiB; `cores` 0: no limit)."""
 
-    guest: str
-    kind: str
-    tenant: str
-    cluster: str
-    poolid: str
-    node: str
-    vmid: int
     new: bool
     cores: int = 0
     memory: int = 0
     disk_gb: int = 0
-    vmid_rest: int = 0
 
 
 # -- functions
@@ -49,8 +41,7 @@ def verify(run: Run, p: Parameters) -> None:
         return
     config = guest.as_tenant(run, p).config()
     guest.require_unprivileged(p, config)
-    found = config.cores, config.memory, sum(disk.size_gb for disk in config.disks)
-    if found != (p.cores, p.memory, p.disk_gb):
+    if config.size != {"cores": p.cores, "memory": p.memory, "disk_gb": p.disk_gb}:
         raise PveRefused("The guest was changed meanwhile.", code="guest.differs", remedy="Look at it, and try again.")
 
 

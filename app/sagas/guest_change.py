@@ -23,25 +23,17 @@ from app.sagas import guest
 # -- parameters
 
 
-@dataclass(frozen=True)
-class Parameters:
+@dataclass(frozen=True, kw_only=True)
+class Parameters(guest.GuestParameters):
     """`change` is a GuestChange. `before` is what our row said, `held` what was allocated before the reservation.
 
     `digest` is what the caller wishes to find; None where he does not mind.
     """
 
-    guest: str
-    kind: str
-    tenant: str
-    cluster: str
-    poolid: str
-    node: str
-    vmid: int
     change: dict[str, Any]
     before: dict[str, Any]
     held: dict[str, int]
     digest: str | None = None
-    vmid_rest: int = 0
 
 
 # -- functions

@@ -13,18 +13,10 @@ from app.sagas import guest
 # -- parameters
 
 
-@dataclass(frozen=True)
-class Parameters:
+@dataclass(frozen=True, kw_only=True)
+class Parameters(guest.GuestParameters):
     """`force` allows a running guest to be stopped first."""
 
-    guest: str
-    kind: str
-    tenant: str
-    cluster: str
-    poolid: str
-    node: str
-    vmid: int
-    vmid_rest: int
     force: bool = False
     purge: bool = False
 

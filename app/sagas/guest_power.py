@@ -15,20 +15,12 @@ from app.sagas import guest
 # -- parameters
 
 
-@dataclass(frozen=True)
-class Parameters:
+@dataclass(frozen=True, kw_only=True)
+class Parameters(guest.GuestParameters):
     """`force` cuts the power; `timeout` is how many seconds a guest has to shut down by itself."""
 
-    guest: str
-    kind: str
-    tenant: str
-    cluster: str
-    poolid: str
-    node: str
-    vmid: int
     force: bool = False
     timeout: int = 60
-    vmid_rest: int = 0
 
 
 # -- functions

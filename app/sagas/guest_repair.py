@@ -23,20 +23,12 @@ _CHARGED = {"cores": Dimension.CORES, "memory": Dimension.MEMORY}
 # -- parameters
 
 
-@dataclass(frozen=True)
-class Parameters:
+@dataclass(frozen=True, kw_only=True)
+class Parameters(guest.GuestParameters):
     """`wanted` are the fields that are to be as agreed, `held` what was allocated before the reservation."""
 
-    guest: str
-    kind: str
-    tenant: str
-    cluster: str
-    poolid: str
-    node: str
-    vmid: int
     wanted: dict[str, Any]
     held: dict[str, int]
-    vmid_rest: int = 0
 
 
 # -- functions

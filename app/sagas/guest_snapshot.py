@@ -20,28 +20,20 @@ from app.domain.identifiers import SnapshotName, Upid
 from app.domain.quota import Dimension
 from app.domain.snapshots import SnapshotState
 from app.operations import Run, Saga, Step
-from app.pve import GuestApi, SnapshotRow
+from app.pve import GuestApi, GuestConfig, SnapshotRow
 from app.sagas import guest
 
 # -- parameters
 
 
-@dataclass(frozen=True)
-class Parameters:
+@dataclass(frozen=True, kw_only=True)
+class Parameters(guest.GuestParameters):
     """`start`: the guest runs when it has been rolled back, as it did before."""
 
-    guest: str
-    kind: str
-    tenant: str
-    cluster: str
-    poolid: str
-    node: str
-    vmid: int
     name: str
     description: str = ""
     vmstate: bool = False
     start: bool = False
-    vmid_rest: int = 0
 
 
 # -- functions
@@ -137,20 +129,20 @@ def _note(run: Run, p: Parameters, api: GuestApi | None) -> None:
 
 def settle(run: Run, p: Parameters) -> None:
     """The guest is what the snapshot was: size, name and tags with what is charged for them."""
-    _settle(run, p, guest.as_tenant(run, p))
+    api = guest.as_tenant(run, p)
+    _settle(run, p, api.config(), guest.read_back(p, api))
 
 
-def _settle(run: Run, p: Parameters, api: GuestApi) -> None:
-    config = api.config()
-    seen = guest.read_back(p, api)
+def _settle(run: Run, p: Parameters, config: GuestConfig, seen: Mapping[str, Any]) -> None:
     with run.db.begin() as tx:
         row = guests.get(tx, p.guest)
         if row is None:
             return
         row.name, row.tags = config.name or row.name, list(config.tags)
-        for dimension, amount in config.size.items():
+        size = _charged(row, config.size)
+        for dimension, amount in size.items():
             setattr(row, dimension, amount)
-        quota.allocate(tx, row, {Dimension(dimension): amount for dimension, amount in config.size.items()})
+        quota.allocate(tx, row, {Dimension(dimension): amount for dimension, amount in size.items()})
         guest.write_back(tx, p, seen)
 
 
@@ -159,10 +151,15 @@ def settle_as_it_is(run: Run, p: Parameters) -> Upid | None:
     if (working := guest.under_way(run, p, *_WORK)) is not None:
         return working
     if guest.look(run, p) is guest.Sight.OURS:
-        _settle(run, p, guest.as_admin(run, p))
+        _settle(run, p, guest.as_admin(run, p).config(), guest.read_back_as_it_is(run, p))
     else:
         guest.settle_back(run, p)
     return None
+
+
+def _charged(row: Guest, size: Mapping[str, int]) -> Mapping[str, int]:
+    """A container without a limit has all cores of its node, which is what its row says."""
+    return {**size, "cores": size["cores"] or row.cores}
 
 
 def _names(run: Run, p: Parameters) -> set[str]:
@@ -170,7 +167,7 @@ def _names(run: Run, p: Parameters) -> set[str]:
 
 
 def _added(tx: Tx, row: Guest, name: str, size: Mapping[str, int]) -> Snapshot:
-    added = Snapshot(guest_id=row.id, name=name, **size)
+    added = Snapshot(guest_id=row.id, name=name, **_charged(row, size))
     tx.add(added)
     return added
 

@@ -8,7 +8,6 @@ from app.db import guests, tenants
 from app.domain.tenants import TenantState
 from app.operations import Again, Run, Saga, Step
 from app.sagas import guest, tenant_create
-from app.sagas.guest_delete import Parameters as GuestParameters
 
 # -- parameters
 
@@ -65,15 +64,16 @@ def reopen(run: Run, p: Parameters) -> None:
             row.state = TenantState.ACTIVE
 
 
-def _next_guest(run: Run, p: Parameters) -> GuestParameters | None:
+def _next_guest(run: Run, p: Parameters) -> guest.GuestParameters | None:
     with run.db.read() as tx:
         left = guests.of_tenant(tx, p.tenant)
     if not left:
         return None
     row = left[0]
-    return GuestParameters(
-        row.id, row.kind, p.tenant, p.cluster, p.poolid, row.node, row.vmid, p.vmid_rest, force=True, purge=True
-    )
+    return guest.GuestParameters(
+        guest=row.id, kind=row.kind, tenant=p.tenant, cluster=p.cluster, poolid=p.poolid, node=row.node, vmid=row.vmid,
+        vmid_rest=p.vmid_rest,
+    )  # fmt: skip
 
 
 # -- definition

@@ -16,23 +16,13 @@ from app.sagas.ct_create import network
 # -- parameters
 
 
-@dataclass(frozen=True)
-class Parameters:
+@dataclass(frozen=True, kw_only=True)
+class Parameters(guest.MadeParameters):
     """`template_vmid` and its node for a clone, else an empty disk. `password` is sealed to the guest's id."""
 
-    guest: str
-    tenant: str
-    cluster: str
-    poolid: str
-    token_id: str
-    node: str
-    vmid: int
-    vmid_rest: int
     name: str
     storage: str
     disk_gb: int
-    memory: int
-    cores: int
     net: dict[str, Any]
     iso: str | None
     template_vmid: int | None

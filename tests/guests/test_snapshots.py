@@ -101,6 +101,23 @@ def test_a_rollback_to_a_size_beyond_the_quota_is_refused_and_nothing_happens(ho
     assert house.pve.writes(mark) == []
 
 
+def test_a_container_without_a_limit_of_cores_stays_charged_for_all_it_has(
+    house: House, member: Caller, tenant: dict[str, Any]
+) -> None:
+    """Somebody took the limit away in PVE; a snapshot's configuration has none, too."""
+    guest = make(member, "cts")
+    path = f"/nodes/{guest['node']}/lxc/{guest['vmid']}"
+    house.pve.put(f"{path}/config", delete="cores")
+    house.pve.post(f"{path}/snapshot", snapname="manual")
+    take(member, "cts", guest)
+    rows = {one["name"]: one["cores"] for one in shown(member, "cts", guest)}
+    charged = allocated(member, tenant)["cores"]
+    back = member.done("POST", f"/proxmox/cts/{guest['id']}/snapshots/manual/rollback")["result"]["guest"]
+    assert back["cores"] >= 1
+    assert set(rows.values()) <= {1, back["cores"]}
+    assert allocated(member, tenant)["cores"] >= charged
+
+
 @pytest.mark.parametrize("kind", KINDS)
 def test_what_has_the_name_in_pve_already_is_left_alone(house: House, member: Caller, kind: str) -> None:
     guest = make(member, kind)

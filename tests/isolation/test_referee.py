@@ -31,8 +31,8 @@ ADMINISTRATOR_WRITES = re.compile(r"/(access/|pools)")
 ADMINISTRATOR_READS = re.compile(
     r"/(access/|pools|version|cluster/|nodes$|nodes/[^/]+/(tasks|storage|status|network|version|services)|nodes/[^/]+/(lxc|qemu)/\d+/config$)"
 )
-#: An undo looks at what the guest is now also where the tenant's identity may see nothing of it any more.
-UNDO_READS = re.compile(r"/nodes/[^/]+/(lxc|qemu)/\d+/(status/current|interfaces|agent/|snapshot)")
+#: An undo looks which snapshots there are also where the tenant's identity may see nothing of the guest any more.
+UNDO_READS = re.compile(r"/nodes/[^/]+/(lxc|qemu)/\d+/snapshot(/[^/]+/config)?$")
 #: These need a guest that runs; all others are tried on one that does not.
 OF_A_RUNNING_ONE = re.compile(r"/(stop|reboot|reset|suspend|resume)$")
 OF_A_FROZEN_ONE = re.compile(r"/resume$")

@@ -25,8 +25,9 @@ from app.config import Settings, configure_log
 from app.db.vault import Vault
 from app.domain.errors import PveRefused
 from app.operations import Again, Run, Saga, Step
-from app.operations.engine import UNDO_TRIES, TaskEnd, Tasks
+from app.operations.engine import UNDO_TRIES, TaskEnd
 from app.operations.saga import Function, Result
+from app.operations.watcher import Tasks
 from app.operations.worker import Queue, Worker
 from app.pve import PveConnections
 from app.pve.line import Limits

@@ -76,7 +76,7 @@ class Drifts:
             guest.touch(row)
             audit.record(tx, ctx, "drift.adopt", tenant=row.tenant_id, guest=row.id, subject=_subject(known))
             return self._engine.submit(
-                tx, ctx, guest_adopt.SAGA, guest_adopt.Parameters(**_target(ctx, row), new=False), _to(row)
+                tx, ctx, guest_adopt.SAGA, guest_adopt.Parameters(**guest.target(ctx, row), new=False), _to(row)
             )
 
     def forget(self, ctx: Context, ref: str) -> None:
@@ -112,7 +112,9 @@ class Drifts:
             claims.claim(tx, row, {**size, **(quota_rules.of_running(cores=cores, memory=memory) if runs else {})})
             audit.record(tx, ctx, "drift.repair", tenant=row.tenant_id, guest=row.id, subject=_subject(known))
             parameters = guest_repair.Parameters(
-                **_target(ctx, row), wanted=wanted, held={str(dimension): amount for dimension, amount in held.items()}
+                **guest.target(ctx, row),
+                wanted=wanted,
+                held={str(dimension): amount for dimension, amount in held.items()},
             )
             return self._engine.submit(tx, ctx, guest_repair.SAGA, parameters, _to(row))
 
@@ -157,11 +159,10 @@ class Drifts:
             seen = clusters.seen_guest(tx, known.cluster_id, known.vmid)
             if known.kind != DriftKind.UNMANAGED or seen is None:
                 raise NotFound
-            disk_gb = sum(disk.size_gb for disk in config.disks)
-            cores = config.cores or seen.facts["cores"]
-            demand = dict(quota_rules.of_guest(cores=cores, memory=config.memory, disk_gb=disk_gb))
+            size = {**config.size, "cores": config.cores or seen.facts["cores"]}
+            demand = dict(quota_rules.of_guest(**size))
             if seen.status == "running":
-                demand |= quota_rules.of_running(cores=cores, memory=config.memory)
+                demand |= quota_rules.of_running(cores=size["cores"], memory=size["memory"])
             claims.check(tx, tenant.id, ctx.caller.user, demand)
             identity = str(uuid.uuid4())
             guests.claim_found(tx, known.cluster_id, identity, known.vmid)
@@ -171,8 +172,8 @@ class Drifts:
                 cluster_name=clusters.get(tx, known.cluster_id).name, poolid=tenant.poolid, user_id=ctx.caller.user,
                 vmid=known.vmid, kind=known.guest_kind, name=config.name or known.name, node=known.node,
                 storage=root.volume.partition(":")[0] if root is not None else "",
-                state=GuestState.RUNNING if seen.status == "running" else GuestState.STOPPED, cores=cores,
-                memory=config.memory, disk_gb=disk_gb, template=config.template, made_from=None,
+                state=GuestState.RUNNING if seen.status == "running" else GuestState.STOPPED, **size,
+                template=config.template, made_from=None,
                 tags=list(config.tags), addresses=[], locked=bool(config.lock),
                 unprivileged=config.unprivileged if known.guest_kind == GuestKind.CT else None,
             )  # fmt: skip
@@ -182,8 +183,8 @@ class Drifts:
             quota.allocate(tx, row, demand)
             audit.record(tx, ctx, "drift.adopt", tenant=tenant.id, guest=row.id, subject=_subject(known))
             parameters = guest_adopt.Parameters(
-                **_target(ctx, row), new=True, cores=config.cores, memory=config.memory, disk_gb=disk_gb,
-                vmid_rest=self._vmid_rest,
+                **guest.target(ctx, row), new=True, cores=config.cores, memory=config.memory,
+                disk_gb=config.size["disk_gb"], vmid_rest=self._vmid_rest,
             )  # fmt: skip
             return self._engine.submit(tx, ctx, guest_adopt.SAGA, parameters, _to(row))
 
@@ -232,13 +233,6 @@ def _not_possible(detail: str, remedy: str) -> Conflict:
 def _subject(known: DriftRow) -> str:
     told = drift_rules.in_words(known.differences)
     return f"{known.name} (vmid {known.vmid}): {known.kind}{f' {told}' if told else ''}"
-
-
-def _target(ctx: Context, row: Guest) -> dict[str, Any]:
-    return {
-        "guest": row.id, "kind": row.kind, "tenant": rules.acting(ctx, row.tenant_id), "cluster": row.cluster_id,
-        "poolid": row.poolid, "node": row.node, "vmid": row.vmid,
-    }  # fmt: skip
 
 
 def _to(row: Guest) -> Submission:

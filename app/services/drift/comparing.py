@@ -120,9 +120,8 @@ class Comparison:
             return None
         return {
             "name": config.name or one.listed["name"],
+            **config.size,
             "cores": config.cores or one.listed["cores"],
-            "memory": config.memory,
-            "disk_gb": sum(disk.size_gb for disk in config.disks),
         }
 
     def _compare_pools(self, cluster: str, read_at: datetime) -> None:

@@ -30,7 +30,7 @@ from app.pve import MetricPoint
 from app.sagas import claims, ct_create, guest, guest_change, guest_delete, guest_power, vm_create
 from app.services.guests import offers
 from app.services.guests.offers import Medium
-from app.services.guests.on_guest import OnGuest, target, to_node, to_storage
+from app.services.guests.on_guest import OnGuest, to_node, to_storage
 
 
 class Guests(OnGuest):
@@ -183,19 +183,19 @@ class Guests(OnGuest):
         with self._db.begin() as tx:
             row = self._free_guest(tx, ctx, kind, ref, Privilege.GUEST_POWER)
             claims.claim(tx, row, quota_rules.of_running(cores=row.cores, memory=row.memory))
-            return self._act(tx, ctx, row, guest_power.STARTS[kind], guest_power.Parameters(**target(ctx, row)))
+            return self._act(tx, ctx, row, guest_power.STARTS[kind], guest_power.Parameters(**guest.target(ctx, row)))
 
     def stop(self, ctx: Context, kind: GuestKind, ref: str, *, force: bool, timeout: int) -> Operation:
         """Shuts down within `timeout` seconds; `force` cuts the power."""
         with self._db.begin() as tx:
             row = self._free_guest(tx, ctx, kind, ref, Privilege.GUEST_POWER)
-            parameters = guest_power.Parameters(**target(ctx, row), force=force, timeout=timeout)
+            parameters = guest_power.Parameters(**guest.target(ctx, row), force=force, timeout=timeout)
             return self._act(tx, ctx, row, guest_power.STOPS[kind], parameters)
 
     def reboot(self, ctx: Context, kind: GuestKind, ref: str) -> Operation:
         with self._db.begin() as tx:
             row = self._free_guest(tx, ctx, kind, ref, Privilege.GUEST_POWER)
-            return self._act(tx, ctx, row, guest_power.REBOOTS[kind], guest_power.Parameters(**target(ctx, row)))
+            return self._act(tx, ctx, row, guest_power.REBOOTS[kind], guest_power.Parameters(**guest.target(ctx, row)))
 
     def press(self, ctx: Context, kind: GuestKind, ref: str, button: str) -> Operation:
         """`button`: suspend, resume or reset, of a VM that runs; Conflict `guest.unsupported` for a container."""
@@ -206,7 +206,7 @@ class Guests(OnGuest):
                     f"Proxmox VE has no {button} for containers.", code="guest.unsupported",
                     remedy="Stop the container and start it again.",
                 )  # fmt: skip
-            parameters = guest_power.Parameters(**target(ctx, row))
+            parameters = guest_power.Parameters(**guest.target(ctx, row))
             return self._act(tx, ctx, row, guest_power.VM_ONLY[button], parameters)
 
     def change(
@@ -227,7 +227,7 @@ class Guests(OnGuest):
             runs = not held.keys().isdisjoint(guest.RUNNING_DIMENSIONS)
             claims.claim(tx, row, {**size, **(quota_rules.of_running(cores=cores, memory=memory) if runs else {})})
             parameters = guest_change.Parameters(
-                **target(ctx, row), change=dataclasses.asdict(wanted), held={str(d): n for d, n in held.items()},
+                **guest.target(ctx, row), change=dataclasses.asdict(wanted), held={str(d): n for d, n in held.items()},
                 digest=digest,
                 before={
                     "name": row.name, "tags": list(row.tags), "cores": row.cores, "memory": row.memory,
@@ -243,7 +243,7 @@ class Guests(OnGuest):
             if row.state == GuestState.RUNNING and not force:
                 raise Conflict("The guest runs.", code="guest.running", remedy="Stop it first, or use force=true.")
             parameters = guest_delete.Parameters(
-                **target(ctx, row), vmid_rest=self._settings.vmid_rest, force=force, purge=purge
+                **guest.target(ctx, row), vmid_rest=self._settings.vmid_rest, force=force, purge=purge
             )
             operation = self._act(tx, ctx, row, guest_delete.DELETES[kind], parameters)
             row.state = GuestState.DELETING

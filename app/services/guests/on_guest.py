@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from typing import Any
 
@@ -117,10 +117,3 @@ def to_node(row: Guest) -> Submission:
 def to_storage(row: Guest) -> Submission:
     lane = f"{row.tenant_id}/{row.cluster_id}/{row.storage}"
     return Submission(tenant=row.tenant_id, guest=row.id, queue=STORAGE_QUEUE, lane=lane)
-
-
-def target(ctx: Context, row: Guest) -> Mapping[str, Any]:
-    return {
-        "guest": row.id, "kind": row.kind, "tenant": rules.acting(ctx, row.tenant_id), "cluster": row.cluster_id,
-        "poolid": row.poolid, "node": row.node, "vmid": row.vmid,
-    }  # fmt: skip

@@ -15,7 +15,7 @@ from app.domain.snapshots import SnapshotSpec, SnapshotState
 from app.policy import quota as quota_rules
 from app.sagas import guest, guest_snapshot
 from app.sagas.claims import claim
-from app.services.guests.on_guest import OnGuest, target
+from app.services.guests.on_guest import OnGuest
 
 
 class Snapshots(OnGuest):
@@ -42,7 +42,7 @@ class Snapshots(OnGuest):
                 )
             )  # fmt: skip
             parameters = guest_snapshot.Parameters(
-                **target(ctx, row), name=spec.name, description=spec.description, vmstate=spec.vmstate
+                **guest.target(ctx, row), name=spec.name, description=spec.description, vmstate=spec.vmstate
             )
             return self._act(tx, ctx, row, guest_snapshot.SNAPSHOTS[kind], parameters)
 
@@ -55,7 +55,7 @@ class Snapshots(OnGuest):
             size = {"cores": wanted.cores, "memory": wanted.memory}
             claimed = {Dimension(name): amount for name, amount in {**size, "disk_gb": wanted.disk_gb}.items()}
             claim(tx, row, {**claimed, **(quota_rules.of_running(**size) if ran or wanted.vmstate else {})})
-            parameters = guest_snapshot.Parameters(**target(ctx, row), name=wanted.name, start=ran)
+            parameters = guest_snapshot.Parameters(**guest.target(ctx, row), name=wanted.name, start=ran)
             return self._act(tx, ctx, row, guest_snapshot.ROLLBACKS[kind], parameters)
 
     def delete(self, ctx: Context, kind: GuestKind, ref: str, name: str) -> Operation:
@@ -63,5 +63,5 @@ class Snapshots(OnGuest):
             row = self._free_guest(tx, ctx, kind, ref, Privilege.GUEST_ALLOCATE)
             going = snapshots.find(tx, row.id, name)
             going.state = SnapshotState.DELETING
-            parameters = guest_snapshot.Parameters(**target(ctx, row), name=going.name)
+            parameters = guest_snapshot.Parameters(**guest.target(ctx, row), name=going.name)
             return self._act(tx, ctx, row, guest_snapshot.REMOVALS[kind], parameters)
