@@ -89,7 +89,8 @@ class Engine:
         row = Operation(
             id=identity, workflow=_workflow_of(identity), type=saga.type, version=saga.version,
             state=OperationState.PENDING, tenant_id=to.tenant, guest_id=to.guest, queue=to.queue, lane=to.lane,
-            parameters=stored(parameters), created_by=ctx.caller.username, created_at=now(), deadline=now() + saga.patience,
+            parameters=stored(parameters), created_by=ctx.caller.username, created_at=now(),
+            deadline=now() + saga.patience,
         )  # fmt: skip
         added = operations.add(tx, row, [step.name for step in saga.steps], done)
         self._enqueue(tx, row)
