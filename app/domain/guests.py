@@ -103,7 +103,8 @@ class VmSpec:
 class NetworkChange:
     """What is to be different about a network card: None stays as it is, a `vlan` or `rate` of 0 goes.
 
-    A new `ip` comes with its own `gw`, or has none.
+    A new `ip` comes with its own `gw`, or has none. A `card` that is named must be there; else it is net0, which is
+    made where there is none.
     """
 
     bridge: BridgeName | None = None
@@ -111,6 +112,7 @@ class NetworkChange:
     gw: str | None = None
     vlan: int | None = None
     rate: float | None = None
+    card: str | None = None
 
 
 @dataclass(frozen=True)

@@ -44,7 +44,7 @@ def changed_card(card: str, kind: GuestKind, change: NetworkChange) -> str:
         if value == 0:
             properties.pop(name, None)
         elif value is not None:
-            properties[name] = f"{value:g}"
+            properties[name] = _number(value)
     return ",".join(f"{name}={value}" if value else name for name, value in properties.items())
 
 
@@ -94,5 +94,10 @@ def _limits(net: Network) -> list[str]:
     if net.rate is not None:
         if not net.rate > 0:
             raise Invalid({"net": {"rate": ["must be more than 0"]}})
-        made.append(f"rate={float(net.rate):g}")
+        made.append(f"rate={_number(net.rate)}")
     return made
+
+
+def _number(value: float) -> str:
+    """Without exponent, which PVE does not read."""
+    return f"{value:.3f}".rstrip("0").rstrip(".")

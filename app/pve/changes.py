@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 
+from app.domain.errors import Invalid
 from app.domain.guests import GuestChange, GuestKind
 from app.pve.cards import changed_card
 from app.pve.guests import GuestConfig
@@ -30,7 +31,10 @@ def options_of(change: GuestChange, kind: GuestKind, config: GuestConfig, mark: 
     if change.swap is not None:
         asked["swap"] = str(change.swap)
     if change.net is not None:
-        asked["net0"] = changed_card(config.values.get("net0", ""), kind, change.net)
+        card = change.net.card or "net0"
+        if change.net.card is not None and card not in config.values:
+            raise Invalid({"interface": ["is no network card of the guest"]})
+        asked[card] = changed_card(config.values.get(card, ""), kind, change.net)
     if change.tags is not None:
         asked["tags"] = ";".join(change.tags) or None
     if change.description is not None:

@@ -111,6 +111,7 @@ PLAIN: Mapping[str, str] = {
     "node": "narrows the caller's own guests",
     "cloud_init.user": "a user inside the guest",
     "ssh_keys": "a public key itself",
+    "interface": "a network card of the caller's own guest",
 }
 
 #: Members that foreign and missing ones cannot look the same for. This table may only shrink.

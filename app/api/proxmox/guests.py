@@ -12,7 +12,7 @@ from flask.views import MethodView
 
 from app import current
 from app.api import json
-from app.api.conventions import blp
+from app.api.conventions import blp, expected_etags
 from app.api.schemas.guests import (
     DeleteQuerySchema,
     GuestConfigSchema,
@@ -21,13 +21,15 @@ from app.api.schemas.guests import (
     GuestStatusSchema,
     MetricPointSchema,
     MetricsQuerySchema,
+    RateLimit,
+    RateLimitSchema,
     Series,
     Stop,
     StopSchema,
 )
 from app.api.schemas.lists import Listing, page_of
 from app.api.schemas.snapshots import SnapshotCreateSchema, SnapshotQuerySchema, SnapshotSchema
-from app.domain.guests import GuestFilter, GuestKind
+from app.domain.guests import GuestChange, GuestFilter, GuestKind, NetworkChange
 from app.domain.operations import Operation
 from app.domain.paging import Page, PageRequest
 from app.domain.snapshots import Snapshot, SnapshotSpec
@@ -160,6 +162,17 @@ class ResetView(ButtonView):
         return self._press(guest)
 
 
+class RateLimitView(MethodView):
+    kind: ClassVar[GuestKind]
+
+    @blp.arguments(RateLimitSchema, example={"rate_mbps": 12.5})
+    @blp.accepted(if_match=True)
+    def put(self, wanted: RateLimit, guest: str) -> Operation:
+        """Limit what a network card sends and receives, in megabytes a second; 0 takes the limit away"""
+        change = GuestChange(net=NetworkChange(rate=wanted.rate_mbps, card=wanted.interface))
+        return current.services.guests.change(current.ctx, self.kind, guest, change, expected_etags())
+
+
 class SnapshotsView(MethodView):
     kind: ClassVar[GuestKind]
 
@@ -205,6 +218,7 @@ def views(kind: GuestKind, collection: type[MethodView], item: type[MethodView])
         "/<guest>/reset": ResetView,
         "/<guest>/suspend": SuspendView,
         "/<guest>/resume": ResumeView,
+        "/<guest>/network/rate-limit": RateLimitView,
         "/<guest>/snapshots": SnapshotsView,
         "/<guest>/snapshots/<snapshot>": SnapshotView,
         "/<guest>/snapshots/<snapshot>/rollback": RollbackView,

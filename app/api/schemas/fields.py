@@ -80,7 +80,7 @@ class QueryWhole(Whole):
 
 
 class Rate(fields.Float):
-    """A number above 0; with `zero` also 0."""
+    """A number above 0 with at most three decimals; with `zero` also 0."""
 
     def __init__(self, most: float, *, zero: bool = False, **more: Any) -> None:
         told = "must be from {min} to {max}" if zero else "must be above {min}, at most {max}"
@@ -89,6 +89,8 @@ class Rate(fields.Float):
     def _deserialize(self, value: Any, attr: str | None, data: Mapping[str, Any] | None, **kwargs: Any) -> float:
         if type(value) not in (int, float) or not math.isfinite(value):
             raise ValidationError("must be a number")
+        if round(value, 3) != value:
+            raise ValidationError("must have at most three decimals")
         return float(value)
 
 

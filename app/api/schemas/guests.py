@@ -265,6 +265,21 @@ class VmChangeSchema(GuestChangeSchema):
     net = fields.Nested(CardChangeSchema)
 
 
+@dataclasses.dataclass(frozen=True)
+class RateLimit:
+    rate_mbps: float
+    interface: str
+
+
+class RateLimitSchema(Schema):
+    makes = RateLimit
+
+    rate_mbps = Rate(10_240, zero=True, required=True, metadata={"description": "Megabytes a second; 0: unlimited."})
+    interface = Text(
+        load_default="net0", validate=validate.Regexp(r"^net[0-9]{1,2}\Z", error="must be a network card, as net0")
+    )
+
+
 # -- what a guest is
 
 
