@@ -31,6 +31,7 @@ from app.services.drift import Drifts
 from app.services.drift.comparing import Comparison
 from app.services.guests import Guests
 from app.services.guests.on_guest import NODE_QUEUE, STORAGE_QUEUE, GuestRules
+from app.services.guests.restarts import RestartRules, Restarts
 from app.services.guests.snapshots import Snapshots
 from app.services.health import Health
 from app.services.idempotency import IdempotencyKeys
@@ -95,6 +96,9 @@ def build(settings: Settings) -> House:
         ),
         tasks=Tasks(db, credentials),
         guests=Guests(db, engine, credentials, rules),
+        restarts=Restarts(
+            db, engine, credentials, rules, RestartRules(settings.guest_networks or (), settings.restarts_per_day)
+        ),
         snapshots=Snapshots(db, engine, credentials, rules),
         drift=Drifts(db, engine, credentials, vmid_rest=rules.vmid_rest),
         operations=Operations(db, engine, REGISTRY),

@@ -31,6 +31,8 @@ _CHECKOUT = Path(__file__).resolve().parents[1]
 
 #: What a browser's development server is called (Vite's).
 _DEVELOPMENT_ORIGINS = ("http://localhost:5173", "http://127.0.0.1:5173")
+#: Where the lab's guests have their ports.
+_LAB_NETWORKS = ("127.0.0.0/8",)
 _SHORTEST_KEY = 32
 _PUBLISHED = re.compile(r"change|example|secret|password|placeholder|insecure|default|your[-_ ]", re.IGNORECASE)
 _PUBLISHED_PASSWORDS = frozenset({"password", "administrator", "changeme", "change-me", "poolhouse", "adminadmin"})
@@ -175,6 +177,8 @@ class Settings:
     max_body_bytes: int = field(default=1 << 20, metadata=_by(_whole(1 << 10, 1 << 30)))
     max_upload_bytes: int = field(default=10 << 30, metadata=_by(_whole(1 << 10, 1 << 39)))
     download_networks: tuple[str, ...] | None = field(default=None, metadata=_by(_networks))
+    guest_networks: tuple[str, ...] | None = field(default=None, metadata=_by(_networks))
+    restarts_per_day: int = field(default=0, metadata=_by(_whole(0, 10_000)))
     prefer_wait_max: int = field(default=120, metadata=_by(_whole(0, 120)))
 
     database_url: str = field(default="", repr=False, metadata=_by(_database_url))
@@ -285,10 +289,12 @@ def _read(environ: Mapping[str, str], name: str, parse: Callable[[str], Any]) ->
 
 
 def _derived(settings: Settings) -> dict[str, Any]:
+    networks = _LAB_NETWORKS if settings.in_development else ()
     origins = _DEVELOPMENT_ORIGINS if settings.in_development else ()
     return {
         "database_url": settings.database_url or f"sqlite:///{settings.state_dir / 'poolhouse.db'}",
         "allowed_origins": settings.allowed_origins if settings.allowed_origins is not None else origins,
+        "guest_networks": settings.guest_networks if settings.guest_networks is not None else networks,
         "lab": settings.lab if settings.lab is not None else settings.in_development,
     }
 

@@ -27,6 +27,8 @@ STATUSES: Mapping[type[AppError], int] = {
     errors.NotFound: 404,
     errors.Conflict: 409,
     errors.CapacityExceeded: 507,
+    errors.TooSoon: 429,
+    errors.RestartFailed: 502,
     errors.Unavailable: 503,
     errors.PveError: 502,
     errors.PveChanged: 412,
@@ -41,10 +43,13 @@ _CODES = {kind.code: status for kind, status in STATUSES.items()} | {
     "quota.exceeded": 403,
     "pve.absent": 502,
     "url.forbidden": 422,
+    "restart.shutdown_timeout": 504,
+    "restart.watch_timeout": 504,
 }
 _FIRST_WORDS = {
-    "drift": 409, "pve": 502, "guest": 409, "operation": 409, "policy": 403, "pool": 409, "snapshot": 409,
-    "template": 502, "tenant": 409, "user": 409, "vmid": 409, "volume": 409, "url": 502,
+    "drift": 409, "pve": 502, "guest": 409, "operation": 409, "policy": 403, "pool": 409,
+    "restart": 502, "snapshot": 409, "template": 502, "tenant": 409, "user": 409, "vmid": 409, "volume": 409,
+    "url": 502,
 }  # fmt: skip
 
 _RETRY_AFTER = {503: "5", 504: "5", 423: "5"}
@@ -103,6 +108,8 @@ def of_app_error(error: AppError) -> Response:
     if error.remedy:
         members["remedy"] = error.remedy
     headers = {"WWW-Authenticate": _challenge(error.code)} if status == 401 else {}
+    if isinstance(error, errors.TooSoon):
+        headers["Retry-After"] = str(error.members["retry_after"])
     return problem(status, error.code, error.title, error.detail, headers, **members)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 import sqlalchemy as sa
@@ -51,9 +51,29 @@ def add(tx: Tx, operation: Operation, steps: Sequence[str], done: int) -> domain
     return _view(operation, [OperationStep(**step) for step in taken], (ahead or 0) + 1)
 
 
-def open_on(tx: Tx, guest: str) -> str | None:
-    """The id of the operation that is open on a guest."""
-    return tx.scalar(sa.select(Operation.id).where(Operation.guest_id == guest, Operation.state.in_(OPEN_STATES)))
+def open_on(tx: Tx, guest: str, types: Sequence[str] = ()) -> str | None:
+    """The id of the operation that is open on a guest, if it is of one of these types."""
+    found = sa.select(Operation.id).where(Operation.guest_id == guest, Operation.state.in_(OPEN_STATES))
+    return tx.scalar(found.where(Operation.type.in_(types)) if types else found)
+
+
+def last_success(tx: Tx, guest: str, types: Sequence[str]) -> tuple[datetime, Mapping[str, Any]] | None:
+    """When the last operation of these types that succeeded on a guest ended, and its parameters."""
+    row = tx.scalars(
+        sa.select(Operation)
+        .where(Operation.guest_id == guest, Operation.type.in_(types), Operation.state == OperationState.SUCCEEDED)
+        .order_by(Operation.finished_at.desc())
+        .limit(1)
+    ).first()
+    return (row.finished_at, row.parameters) if row is not None and row.finished_at is not None else None
+
+
+def successes_since(tx: Tx, tenant: str, since: datetime, *, by: str, types: Sequence[str]) -> Sequence[datetime]:
+    """When a user's operations of these types on a tenant's guests succeeded since then, oldest first."""
+    ended = sa.and_(Operation.state == OperationState.SUCCEEDED, Operation.finished_at > since)
+    mine = sa.and_(Operation.tenant_id == tenant, Operation.created_by == by, Operation.type.in_(types))
+    found = sa.select(Operation.finished_at).where(mine, ended).order_by(Operation.finished_at)
+    return [moment for moment in tx.scalars(found) if moment is not None]
 
 
 def guests_with_open(tx: Tx) -> set[str]:

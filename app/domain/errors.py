@@ -8,6 +8,8 @@ AppError
 ├── NotFound              not there, or not the caller's          not_found
 ├── Conflict              taken, busy, or in the wrong state      guest.busy, name.taken, ...
 │   └── Busy              one open operation per guest            guest.busy
+├── TooSoon               may be asked for again later            restart.cooldown, restart.limit
+├── RestartFailed         a guest was not there again in time     restart.start_failed, ...
 ├── CapacityExceeded      no node or storage has the room         capacity.exceeded
 ├── Unavailable           a part of ours is away                  database.unavailable, ...
 └── PveError              PVE's trouble, never the caller's
@@ -99,6 +101,21 @@ class Busy(Conflict):
             "An operation on this guest is still open.",
             remedy="Wait until the open operation has ended.", operation=operation,
         )  # fmt: skip
+
+
+class TooSoon(AppError):
+    """`retry_after` is in how many seconds it may be asked for again."""
+
+    code = "restart.cooldown"
+    title = "Too soon"
+
+    def __init__(self, detail: str, *, retry_after: int, **more: Any) -> None:
+        super().__init__(detail, retry_after=retry_after, **more)
+
+
+class RestartFailed(AppError):
+    code = "restart.start_failed"
+    title = "Restart failed"
 
 
 class CapacityExceeded(AppError):

@@ -134,6 +134,28 @@ class GuestChange:
 
 
 @dataclass(frozen=True)
+class Watch:
+    """Until when a guest is watched: it runs and, where a `port` is named, that TCP port answers on `host`, or on any
+    address of its own where none is named. Times in seconds; `timeout` counts `startup_delay` in."""
+
+    port: int | None = None
+    host: str | None = None
+    timeout: int = 300
+    interval: int = 10
+    startup_delay: int = 0
+
+
+@dataclass(frozen=True)
+class Restart:
+    """`cooldown`: for so many seconds after its success the guest is not restarted again. `shutdown_timeout`: how many
+    seconds it has to shut down by itself."""
+
+    watch: Watch = field(default_factory=Watch)
+    cooldown: int = 0
+    shutdown_timeout: int = 60
+
+
+@dataclass(frozen=True)
 class GuestFilter:
     """What a list of guests is narrowed to; `poolid` and `tenant` are resolved within what the caller may see."""
 

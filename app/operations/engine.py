@@ -28,7 +28,7 @@ from app.domain.access import EVERY_TENANT, Context
 from app.domain.errors import AppError, Conflict, NotFound, PveAway, Unavailable
 from app.domain.identifiers import Upid
 from app.domain.operations import OperationState, StepState
-from app.operations.saga import Again, Function, Result, Run, Saga, stored
+from app.operations.saga import Again, Function, Later, Result, Run, Saga, Trial, stored
 from app.operations.sleepers import Sleepers
 
 WORKFLOW = "operation"
@@ -44,6 +44,9 @@ UNDO_TRIES = 3
 _SHORTEST_PAUSE, _LONGEST_PAUSE = 0.5, 30.0
 #: Calls to PVE that this worker may have under way at once.
 _ROUNDS = 48
+
+#: Members of the output of a step that is not done yet: what it waits for is not its last task, or is a trial.
+_AGAIN, _FAILURES = "again", "failures"
 
 log = structlog.get_logger(__name__)
 
@@ -156,16 +159,19 @@ class Execution:
             loop = asyncio.get_running_loop()
             pause = _SHORTEST_PAUSE
             while (outcome := await loop.run_in_executor(self._rounds, self._round, operation_id)) is not Outcome.ENDED:
-                if outcome is Outcome.TASK:
-                    await self._sleepers.sleep(operation_id)
-                    pause = _SHORTEST_PAUSE
-                else:
+                if outcome is Outcome.AWAY:
                     await asyncio.sleep(pause)
                     pause = min(pause * 2, _LONGEST_PAUSE)
+                    continue
+                pause = _SHORTEST_PAUSE
+                if isinstance(outcome, Later):
+                    await asyncio.sleep(outcome.seconds)
+                else:
+                    await self._sleepers.sleep(operation_id)
 
         return operation
 
-    def _round(self, operation: str) -> Outcome:
+    def _round(self, operation: str) -> Outcome | Later:
         """From step to step until a task or a cluster has to be waited for, or the operation has ended."""
         settled: _Settled | None = None
         while True:
@@ -228,7 +234,10 @@ class Execution:
         else:
             step.began_at, step.state, row.state = began, StepState.RUNNING, OperationState.RUNNING
         row.started_at = row.started_at or began
-        run = Run(row.id, began, again, frozenset(step.judged), _outputs(steps), self._db, self._gateways)
+        run = Run(
+            row.id, began, again, frozenset(step.judged), _outputs(steps), self._db, self._gateways,
+            failures=tuple((step.output or {}).get(_FAILURES, ())),
+        )  # fmt: skip
         function = saga.steps[position].undo if undo else saga.steps[position].do
         assert function is not None
         return _Attempt(self._db, self._executor, row, step, undo, function, run, saga.load(row.parameters))
@@ -247,7 +256,7 @@ class Execution:
 
     # -- one step
 
-    def _go_on(self, attempt: _Attempt) -> Outcome | _Settled:
+    def _go_on(self, attempt: _Attempt) -> Outcome | Later | _Settled:
         end = attempt.end
         if attempt.upid is not None and end is None:
             return Outcome.TASK
@@ -257,7 +266,7 @@ class Execution:
             return attempt.done(None)
         return self._call(attempt)
 
-    def _call(self, attempt: _Attempt) -> Outcome | _Settled:
+    def _call(self, attempt: _Attempt) -> Outcome | Later | _Settled:
         try:
             result: Result = attempt.function(attempt.run, attempt.parameters)
         except (PveAway, Unavailable) as error:
@@ -269,10 +278,14 @@ class Execution:
         except Exception:  # the worker's edge: a fault of ours unwinds like any refusal, and is never lost
             log.exception("step.broken")
             return attempt.refused(_BROKEN, None)
+        if isinstance(result, Later):
+            return attempt.put_off(result)
         if isinstance(result, Again):
-            return attempt.wait_for(result.upid, last=False)
+            return attempt.wait_for(result.upid, {_AGAIN: True})
+        if isinstance(result, Trial):
+            return attempt.wait_for(result.upid, {_FAILURES: [*attempt.run.failures]})
         if isinstance(result, Upid):
-            return attempt.wait_for(result, last=True)
+            return attempt.wait_for(result, None)
         return attempt.done(result)
 
 
@@ -326,7 +339,8 @@ class _Attempt:
         self.upid = step.undo_upid if undo else step.upid
         self.end = cast("TaskEnd | None", step.ended)
         #: An undo is called again after each of its tasks, until it finds nothing.
-        self.last = not undo and not (step.output or {}).get("again", False)
+        self.last = not undo and _AGAIN not in (step.output or {})
+        self._is_trial = not undo and _FAILURES in (step.output or {})
         self._deadline = row.deadline + (UNDO_PATIENCE if undo else timedelta())
 
     def done(self, output: Mapping[str, Any] | None) -> _Settled:
@@ -338,18 +352,25 @@ class _Attempt:
             return self._try_again(tries=self.step.tries + 1)
         return _Settled(self.step.position, self.undo, problem=problem)
 
-    def wait_for(self, upid: Upid, *, last: bool) -> Outcome:
+    def wait_for(self, upid: Upid, noted: Mapping[str, Any] | None) -> Outcome:
         with self._db.begin() as tx:
             step = self._held(tx)
             self._note_upid(step, upid)
             step.watched, step.ended = True, None
             if not self.undo:
-                step.output = None if last else {"again": True}
+                step.output = dict(noted) if noted is not None else None
         return Outcome.TASK
+
+    def put_off(self, later: Later) -> Later:
+        with self._db.begin() as tx:
+            self._held(tx).output = dict(later.noted)
+        return later
 
     def task_failed(self, end: TaskEnd) -> Outcome | _Settled:
         if end["again"] and now() <= self._deadline:
             return self._try_again(tries=self.step.tries)
+        if self._is_trial and not end["again"]:
+            return self._try_again(tries=self.step.tries, failure=end["problem"] or _BROKEN)
         return self.refused(end["problem"] or _BROKEN, None)
 
     def away(self, error: AppError) -> Outcome | _Settled:
@@ -358,12 +379,14 @@ class _Attempt:
         log.info("step.waits", code=error.code, upstream=error.log)
         return Outcome.AWAY
 
-    def _try_again(self, *, tries: int) -> Outcome:
+    def _try_again(self, *, tries: int, failure: Mapping[str, Any] | None = None) -> Outcome:
         with self._db.begin() as tx:
             step = self._held(tx)
             step.judged = [*step.judged, *([self.upid] if self.upid else [])]
             self._note_upid(step, None)
             step.ended, step.tries = None, tries
+            if failure is not None:
+                step.output = {_FAILURES: [*self.run.failures, dict(failure)]}
         return Outcome.AWAY
 
     def _held(self, tx: Tx) -> OperationStep:

@@ -6,6 +6,8 @@ Either may return
 
 * a `Upid`: a task was started. It is stored before anyone waits; the watcher wakes the saga when the task has ended;
 * `Again`: as a Upid, and the function is called once more afterwards (a loop over many tasks);
+* of a do, `Trial`: as a Upid, but a task that failed is the function's to judge;
+* of a do, `Later`: there is nothing to wait for but time;
 * a mapping: the step's output, JSON values only, which later steps and their undos read in `run.outputs[name]`; of an
   undo, what it could not take back: members of the operation's error;
 * None.
@@ -32,7 +34,24 @@ class Again:
     upid: Upid
 
 
-Result = Upid | Again | Mapping[str, Any] | None
+@dataclass(frozen=True)
+class Trial:
+    """A task that may fail: the function is called once more then, and finds the problem as the last of `run.failures`.
+    A lock that PVE did not give is no failure; it is tried again as ever."""
+
+    upid: Upid
+
+
+@dataclass(frozen=True)
+class Later:
+    """The function is called once more after `seconds`, in which nobody waits for it. `noted` (JSON values) stands in
+    `run.outputs` under its own step's name then, also after a crash."""
+
+    seconds: float
+    noted: Mapping[str, Any]
+
+
+Result = Upid | Again | Trial | Later | Mapping[str, Any] | None
 
 
 @dataclass(frozen=True)
@@ -40,7 +59,8 @@ class Run:
     """What a step knows beside its parameters.
 
     `began` is when this step (or undo) was first begun, by our clock; `again` is true when it may have happened before;
-    `judged` are the tasks of this step that have ended badly, so that they are not taken for a lost one.
+    `judged` are the tasks of this step that have ended badly, so that they are not taken for a lost one; `failures`
+    the problems with which its trials ended.
     `gateways` is what bootstrap gives to sagas: the ways out of the house.
     """
 
@@ -51,6 +71,7 @@ class Run:
     outputs: Mapping[str, Mapping[str, Any]]
     db: Database
     gateways: Any
+    failures: tuple[Mapping[str, Any], ...] = ()
 
 
 Function = Callable[[Any, Any], Result]

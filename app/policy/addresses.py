@@ -1,4 +1,4 @@
-"""Where a URL that somebody names may lead: to the world, and not to what stands around us."""
+"""Where we connect to for somebody: to the world, or to his own guest, and not to what stands around us."""
 
 from __future__ import annotations
 
@@ -22,6 +22,15 @@ def may_be_reached(address: str, exceptions: Sequence[str] = ()) -> bool:
     if any(found in ipaddress.ip_network(network) for network in exceptions):
         return True
     return found.is_global and not (found.is_multicast or found.is_reserved or found.is_unspecified)
+
+
+def of_guest(own: Sequence[str], networks: Sequence[str]) -> list[str]:
+    """Of a guest's own addresses, each once, those that we may connect to for it.
+
+    What is its own the guest itself says: so it may say that the hypervisor's address is, and only a network that the
+    operator gave to guests is believed to have guests alone in it.
+    """
+    return [address for address in dict.fromkeys(own) if may_be_reached(address, networks)]
 
 
 def is_address(host: str) -> bool:

@@ -1,8 +1,8 @@
 """PVE's words for trouble, read once: the same table serves HTTP answers and the exit statuses of tasks.
 
 A class is given where a caller branches on it, a code of its own where only the wording differs:
-`pve.exists`, `pve.already_running`, `pve.not_running`, `pve.running`, `pve.protected`, `pve.not_empty`,
-`pve.agent_absent`, `pve.task_stopped`, `pve.task_lost`. Every error has the member `try_again`.
+`pve.exists`, `pve.already_running`, `pve.shutdown_timeout`, `pve.not_running`, `pve.running`, `pve.protected`,
+`pve.not_empty`, `pve.agent_absent`, `pve.task_stopped`, `pve.task_lost`. Every error has the member `try_again`.
 The texts are those of PVE 9.1 (pve-access-control 9.0, qemu-server 9.1, pve-container 6.0).
 """
 
@@ -93,6 +93,9 @@ READINGS: tuple[Reading, ...] = (
              None, "Something of this name or number is there already.", "pve.exists"),
     _reading(r"is not empty \(", PveRefused, "It still contains something.", "pve.not_empty"),
     _reading(r"already running", None, "The guest is running already.", "pve.already_running"),
+    _reading(r"VM quit/powerdown failed - got timeout|^container did not stop",
+             None, "The guest did not shut down in time.", "pve.shutdown_timeout",
+             "Give it more time, or cut its power: stop it with `force`."),
     _reading(r"\bnot running", None, "The guest is not running.", "pve.not_running"),
     _reading(r"is running - destroy failed|container is running|[Vv][Mm] is running|CT is running",
              None, "The guest is running.", "pve.running", "Stop it first."),

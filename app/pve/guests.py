@@ -19,6 +19,8 @@ MARK = re.compile(r"^poolhouse-guest: \S+", re.MULTILINE)
 #: PVE 9.1: `Configuration file 'nodes/n1/lxc/101.conf' does not exist`. An unknown node's name reads otherwise.
 _NO_CONFIG = re.compile(r"[Cc]onfiguration file .* does not exist")
 _DISK = re.compile(r"rootfs|mp\d+|(scsi|virtio|sata|ide)\d+", re.ASCII)
+_ADDRESSED, _ADDRESS = re.compile(r"(net|ipconfig)\d+", re.ASCII), re.compile(r"(?:^|,)ip6?=([0-9A-Fa-f:.]+)/")
+_LOCALHOST = (ipaddress.ip_address("127.0.0.1"), ipaddress.ip_address("::1"))
 _SIZE = re.compile(r"(?:^|,)size=(\d+(?:\.\d+)?)([KMGT]?)", re.ASCII)
 _GIB = {"": 1 / 2**30, "K": 1 / 2**20, "M": 1 / 2**10, "G": 1, "T": 2**10}
 
@@ -78,6 +80,17 @@ class GuestConfig:
     def unprivileged(self) -> bool:
         """Of a container; PVE leaves the key out for privileged ones."""
         return self.values.get("unprivileged") == "1"
+
+    @property
+    def fixed_addresses(self) -> tuple[str, ...]:
+        """Those that its cards are given: of a container in the card, of a VM by cloud-init."""
+        found = [
+            match.group(1)
+            for key, value in sorted(self.values.items())
+            if _ADDRESSED.fullmatch(key)
+            for match in _ADDRESS.finditer(value)
+        ]
+        return tuple(outward(found))
 
     @property
     def template(self) -> bool:
@@ -380,14 +393,17 @@ def unmarked(description: str) -> str:
 
 
 def outward(addresses: Iterable[str]) -> list[str]:
-    """Of addresses with or without prefix length, those that others may use, each once and in order."""
+    """Of addresses with or without prefix length, those that others may use, each once and in order.
+
+    Who gave a card of his another address of the loopback network than localhost is told so: it is his own.
+    """
     kept: list[str] = []
     for text in addresses:
         try:
             address = ipaddress.ip_address(text.partition("/")[0].partition("%")[0])
         except ValueError:
             continue
-        if not (address.is_loopback or address.is_link_local or address.is_unspecified) and str(address) not in kept:
+        if not (address in _LOCALHOST or address.is_link_local or address.is_unspecified) and str(address) not in kept:
             kept.append(str(address))
     return kept
 

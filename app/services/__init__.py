@@ -10,6 +10,7 @@ from app.services.auth import Auth
 from app.services.clusters import Clusters
 from app.services.drift import Drifts
 from app.services.guests import Guests
+from app.services.guests.restarts import Restarts
 from app.services.guests.snapshots import Snapshots
 from app.services.health import Health
 from app.services.idempotency import IdempotencyKeys
@@ -42,6 +43,7 @@ class Services:
     storages: Storages
     tasks: Tasks
     guests: Guests
+    restarts: Restarts
     snapshots: Snapshots
     drift: Drifts
     operations: Operations

@@ -24,7 +24,7 @@ from app import bootstrap
 from app.config import Settings, configure_log
 from app.db.vault import Vault
 from app.domain.errors import PveRefused
-from app.operations import Again, Run, Saga, Step
+from app.operations import Again, Run, Saga, Step, Trial
 from app.operations.engine import UNDO_TRIES, TaskEnd
 from app.operations.saga import Function, Result
 from app.operations.watcher import Tasks
@@ -105,8 +105,8 @@ class Stage:
         if direction.point == "sent":
             self._sending.operation = run.operation
         result = function(run, parameters)
-        if direction.point == "saved" and isinstance(result, str | Again):
-            self._held[result.upid if isinstance(result, Again) else result] = run.operation
+        if direction.point == "saved" and isinstance(result, str | Again | Trial):
+            self._held[result if isinstance(result, str) else result.upid] = run.operation
             return result
         self.catch(run.operation)
         return None

@@ -150,6 +150,7 @@ def scenes() -> list[Scene]:
             Scene(f"{kind}.change", "", _on_guest(kind, "PATCH", "", larger), running),
             Scene(f"{kind}.start", "", _on_guest(kind, "POST", "/start"), stopped),
             Scene(f"{kind}.stop", "", _on_guest(kind, "POST", "/stop"), running),
+            Scene(f"{kind}.restart", "", _on_guest(kind, "POST", "/restart"), running),
             Scene(f"{kind}.reboot", "", _on_guest(kind, "POST", "/reboot"), running),
             Scene(f"{kind}.change", "grown", _on_guest(kind, "PATCH", "", grown), running),
             Scene(f"{kind}.change", "shrunk", _on_guest(kind, "PATCH", "", {"memory": 128}), large),

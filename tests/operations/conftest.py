@@ -32,10 +32,16 @@ class World:
     behaviour: dict[str, list[Any]] = field(default_factory=dict)
     ends: dict[str, TaskEnd] = field(default_factory=dict)
     tasks: int = 0
+    failures: list[tuple[Any, ...]] = field(default_factory=list)
+    noted: list[Any] = field(default_factory=list)
 
     def act(self, name: str, run: Run) -> Any:
         """Write down the call; then the next behaviour: an error is raised, anything else returned."""
         self.diary.append((name, "again") if run.again else (name,))
+        if name == "first":
+            self.noted.append(run.outputs.get(name))
+        if name == "second":
+            self.failures.append(run.failures)
         queue = self.behaviour.get(name, [])
         todo = queue.pop(0) if queue else None
         if isinstance(todo, Exception):
@@ -117,6 +123,8 @@ def bench(running: Bench) -> Bench:
     running.world.diary.clear()
     running.world.behaviour.clear()
     running.world.ends.clear()
+    running.world.failures.clear()
+    running.world.noted.clear()
     return running
 
 

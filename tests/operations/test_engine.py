@@ -12,7 +12,7 @@ from app.domain.access import EVERY_TENANT
 from app.domain.errors import Busy, Conflict, PveRefused, PveUnreachable
 from app.domain.identifiers import Upid
 from app.domain.operations import OperationState, StepState
-from app.operations import Again
+from app.operations import Again, Later, Trial
 from app.operations.engine import UNDO_TRIES
 from tests.operations.conftest import Bench
 
@@ -105,6 +105,24 @@ def test_a_step_may_take_many_tasks(bench: Bench) -> None:
     ended = bench.run(first=[lambda: Again(bench.world.start_task()), lambda: Again(bench.world.start_task()), None])
     assert ended.state is OperationState.SUCCEEDED
     assert names(bench) == ["first", "first", "first", "second", "third"]
+
+
+def test_a_trial_that_failed_is_the_steps_own_to_judge(bench: Bench) -> None:
+    bench.world.tasks = 700
+    first, second = bench.world.start_task(), bench.world.start_task()
+    bench.world.ends[first] = {"ok": False, "again": True, "problem": {"code": "pve.locked", "detail": "Locked."}}
+    bench.world.ends[second] = {"ok": False, "again": False, "problem": {"code": "pve.task_failed", "detail": "Bad."}}
+    ended = bench.run(second=[Trial(first), Trial(second), lambda: Trial(bench.world.start_task())])
+    assert ended.state is OperationState.SUCCEEDED
+    assert bench.world.failures == [(), (), ({"code": "pve.task_failed", "detail": "Bad."},)], "a lock is no failure"
+    assert names(bench) == ["first", *["second"] * 3, "third"], "a task that ended well was the last one"
+
+
+def test_a_step_is_put_off_and_finds_what_it_noted(bench: Bench) -> None:
+    ended = bench.run(first=[Later(0.01, {"looks": 1}), Later(0.01, {"looks": 2}), {"looks": 3}])
+    assert ended.state is OperationState.SUCCEEDED
+    assert names(bench) == ["first", "first", "first", "second", "third"]
+    assert bench.world.noted == [None, {"looks": 1}, {"looks": 2}]
 
 
 def test_an_undo_is_repeated_until_it_finds_nothing(bench: Bench) -> None:

@@ -23,13 +23,14 @@ from app.api.schemas.guests import (
     MetricsQuerySchema,
     RateLimit,
     RateLimitSchema,
+    RestartSchema,
     Series,
     Stop,
     StopSchema,
 )
 from app.api.schemas.lists import Listing, page_of
 from app.api.schemas.snapshots import SnapshotCreateSchema, SnapshotQuerySchema, SnapshotSchema
-from app.domain.guests import GuestChange, GuestFilter, GuestKind, NetworkChange
+from app.domain.guests import GuestChange, GuestFilter, GuestKind, NetworkChange, Restart
 from app.domain.operations import Operation
 from app.domain.paging import Page, PageRequest
 from app.domain.snapshots import Snapshot, SnapshotSpec
@@ -127,6 +128,23 @@ class RebootView(MethodView):
         return current.services.guests.reboot(current.ctx, self.kind, guest)
 
 
+class RestartView(MethodView):
+    kind: ClassVar[GuestKind]
+
+    @blp.arguments(
+        RestartSchema, required=False,
+        example={"watch": {"timeout": 120, "interval": 5}, "cooldown": 0},
+    )  # fmt: skip
+    @blp.accepted()
+    def post(self, wanted: Restart, guest: str) -> Operation:
+        """Shut a guest down, start it, and watch until it runs and its TCP port answers
+
+        The result has `elapsed_seconds` and `attempts`. A start that fails is tried again; a guest that had to be left
+        stopped is told as `left` of the error.
+        """
+        return current.services.restarts.restart(current.ctx, self.kind, guest, wanted)
+
+
 class ButtonView(MethodView):
     kind: ClassVar[GuestKind]
     button: ClassVar[str]
@@ -215,6 +233,7 @@ def views(kind: GuestKind, collection: type[MethodView], item: type[MethodView])
         "/<guest>/start": StartView,
         "/<guest>/stop": StopView,
         "/<guest>/reboot": RebootView,
+        "/<guest>/restart": RestartView,
         "/<guest>/reset": ResetView,
         "/<guest>/suspend": SuspendView,
         "/<guest>/resume": ResumeView,

@@ -34,7 +34,9 @@ from app.domain.guests import (
     Network,
     NetworkChange,
     Placement,
+    Restart,
     VmSpec,
+    Watch,
 )
 from app.domain.identifiers import BridgeName, GuestName, NodeName, PoolId, StorageId, Tag, Volid
 
@@ -413,6 +415,46 @@ class StopSchema(Schema):
 
     force = Flag(load_default=False, metadata={"description": "Cut the power."})
     timeout = Whole(1, 600, load_default=60, metadata={"description": "Seconds to shut down in."})
+
+
+class TcpSchema(Schema):
+    port = Whole(1, 65535, required=True)
+    host = Text(
+        most=64, validate=_single_address,
+        metadata={"description": "An address of the guest's own; any of them if left out."},
+    )  # fmt: skip
+
+
+class WatchSchema(Schema):
+    makes = Watch
+
+    tcp = fields.Nested(TcpSchema, metadata={"description": "Without it the guest only has to run."})
+    timeout = Whole(1, 3600, load_default=300, metadata={"description": "Seconds from its start, delay included."})
+    interval = Whole(1, 300, load_default=10, metadata={"description": "Seconds between two looks."})
+    startup_delay = Whole(0, 3600, load_default=0, metadata={"description": "Seconds before the first look."})
+
+    @validates_schema
+    def check_delay(self, data: dict[str, Any], **_: Any) -> None:
+        if data["startup_delay"] >= data["timeout"]:
+            raise ValidationError("must be less than timeout, which counts it in", "startup_delay")
+
+    @post_load
+    def make(self, data: dict[str, Any], **more: Any) -> Any:
+        tcp = data.pop("tcp", {})
+        if "host" in tcp:
+            tcp["host"] = str(ipaddress.ip_address(tcp["host"]))
+        return super().make({**data, **tcp}, **more)
+
+
+class RestartSchema(Schema):
+    makes = Restart
+
+    watch = fields.Nested(WatchSchema)
+    cooldown = Whole(
+        0, 86_400, load_default=0,
+        metadata={"description": "Seconds after its success in which the guest is not restarted again."},
+    )  # fmt: skip
+    shutdown_timeout = Whole(1, 600, load_default=60, metadata={"description": "Seconds to shut down in."})
 
 
 class DeleteQuerySchema(Schema):
