@@ -30,6 +30,7 @@ from app.services.clusters import Clusters
 from app.services.drift import Drifts
 from app.services.drift.comparing import Comparison
 from app.services.guests import Guests
+from app.services.guests.disks import Disks
 from app.services.guests.on_guest import NODE_QUEUE, STORAGE_QUEUE, GuestRules
 from app.services.guests.restarts import RestartRules, Restarts
 from app.services.guests.snapshots import Snapshots
@@ -100,6 +101,7 @@ def build(settings: Settings) -> House:
             db, engine, credentials, rules, RestartRules(settings.guest_networks or (), settings.restarts_per_day)
         ),
         snapshots=Snapshots(db, engine, credentials, rules),
+        disks=Disks(db, engine, credentials, rules),
         drift=Drifts(db, engine, credentials, vmid_rest=rules.vmid_rest),
         operations=Operations(db, engine, REGISTRY),
         templates=Templates(db),

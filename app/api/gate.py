@@ -26,7 +26,7 @@ from app.api.schemas.fields import is_printable, is_uuid
 from app.config import Settings
 from app.domain.access import KEY_MARK, Context
 from app.domain.errors import Invalid, NotFound, Unauthenticated
-from app.domain.identifiers import MalformedIdentifier, SnapshotName, Upid, VmId, Volid
+from app.domain.identifiers import DiskName, MalformedIdentifier, SnapshotName, Upid, VmId, Volid
 
 #: Everything else needs a log-in, and no setting changes that.
 PUBLIC = frozenset(
@@ -172,6 +172,10 @@ def _is_snapshot(text: str) -> bool:
         return False
 
 
+def _is_disk(text: str) -> bool:
+    return DiskName.form.fullmatch(text) is not None
+
+
 def _is_name(text: str) -> bool:
     return 1 <= len(text) <= 256 and is_printable(text)
 
@@ -191,6 +195,7 @@ def _is_upid(text: str) -> bool:
 
 
 _PATH_FORMS: dict[str, Callable[[str], bool]] = {
+    "disk": _is_disk,
     "drift": is_uuid,
     "guest": _is_guest,
     "key": is_uuid,

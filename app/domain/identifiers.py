@@ -77,6 +77,13 @@ class SnapshotName(Identifier):
     max_length = 40
 
 
+class DiskName(Identifier):
+    """What a guest's configuration calls one of its disks."""
+
+    kind = "disk name"
+    form = re.compile(r"rootfs|(?:mp|scsi|virtio|sata|ide)(?:0|[1-9]\d{0,2})", re.ASCII)
+
+
 class Tag(Identifier):
     """A guest's tag, lower case as PVE stores it."""
 

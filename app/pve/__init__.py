@@ -18,10 +18,10 @@ from app.pve.cluster import (
     ResourceStorage,
 )
 from app.pve.connections import PveConnections
+from app.pve.disks import Disk, free_name, new_disk, unused
 from app.pve.endpoint import ApiToken, Endpoint
 from app.pve.guests import (
     TIMEFRAMES,
-    Disk,
     FileSystem,
     GuestApi,
     GuestConfig,
@@ -77,6 +77,9 @@ __all__ = [
     "VmCreate",
     "VmSettings",
     "VolumeRow",
+    "free_name",
     "marked",
+    "new_disk",
     "unmarked",
+    "unused",
 ]

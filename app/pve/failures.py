@@ -97,7 +97,7 @@ READINGS: tuple[Reading, ...] = (
              None, "The guest did not shut down in time.", "pve.shutdown_timeout",
              "Give it more time, or cut its power: stop it with `force`."),
     _reading(r"\bnot running", None, "The guest is not running.", "pve.not_running"),
-    _reading(r"is running - destroy failed|container is running|[Vv][Mm] is running|CT is running",
+    _reading(r"is running - destroy failed|(container|[Vv][Mm]|CT) is running|of a running container",
              None, "The guest is running.", "pve.running", "Stop it first."),
     _reading(r"protection mode enabled", None, "The guest is protected against removal.", "pve.protected"),
     _reading(r"volume \S+ does not exist|no such logical volume",

@@ -10,34 +10,23 @@ from dataclasses import dataclass
 from typing import ClassVar, Protocol
 
 from app.domain.errors import Invalid, PveAbsent
-from app.domain.identifiers import NodeName, SnapshotName, Upid, VmId
+from app.domain.identifiers import DiskName, NodeName, SnapshotName, StorageId, Upid, VmId
 from app.pve import tasks
 from app.pve.answers import Row, rows, upid
+from app.pve.disks import Disk, disks_of
 from app.pve.speaking import Path, Scalar, Speaker
 
 MARK = re.compile(r"^poolhouse-guest: \S+", re.MULTILINE)
 #: PVE 9.1: `Configuration file 'nodes/n1/lxc/101.conf' does not exist`. An unknown node's name reads otherwise.
 _NO_CONFIG = re.compile(r"[Cc]onfiguration file .* does not exist")
-_DISK = re.compile(r"rootfs|mp\d+|(scsi|virtio|sata|ide)\d+", re.ASCII)
 _ADDRESSED, _ADDRESS = re.compile(r"(net|ipconfig)\d+", re.ASCII), re.compile(r"(?:^|,)ip6?=([0-9A-Fa-f:.]+)/")
 _LOCALHOST = (ipaddress.ip_address("127.0.0.1"), ipaddress.ip_address("::1"))
-_SIZE = re.compile(r"(?:^|,)size=(\d+(?:\.\d+)?)([KMGT]?)", re.ASCII)
-_GIB = {"": 1 / 2**30, "K": 1 / 2**20, "M": 1 / 2**10, "G": 1, "T": 2**10}
 
 
 class Settings(Protocol):
     """Something that can be written into a guest's config."""
 
     def wire(self) -> Mapping[str, Scalar]: ...
-
-
-@dataclass(frozen=True)
-class Disk:
-    """`name` as in "scsi0" or "rootfs"; `size_gb` whole GiB, rounded down."""
-
-    name: str
-    volume: str
-    size_gb: int
 
 
 @dataclass(frozen=True)
@@ -113,11 +102,7 @@ class GuestConfig:
     @property
     def disks(self) -> tuple[Disk, ...]:
         """Those with data of the guest: no CD, no cloud-init drive, nothing unused."""
-        return tuple(
-            _disk(key, value)
-            for key, value in sorted(self.values.items())
-            if _DISK.fullmatch(key) and not re.search(r"media=cdrom|cloudinit|^none(,|$)", value)
-        )
+        return tuple(disks_of(self.values))
 
     @property
     def size(self) -> Mapping[str, int]:
@@ -208,6 +193,8 @@ class GuestApi(ABC):
     """One guest, which may not exist: PveAbsent; PveRefused to an identity that may not see it, there or not."""
 
     folder: ClassVar[str]
+    #: The call that moves a disk, and its word for the disk.
+    moving: ClassVar[tuple[str, str]]
 
     def __init__(self, client: Speaker, node: NodeName, vmid: VmId) -> None:
         self._client = client
@@ -368,10 +355,22 @@ class GuestApi(ABC):
 
     def resize(self, disk: str, *, size_gb: int, digest: str | None = None) -> Upid:
         """Grow a disk to `size_gb` GiB; the task fails where it is larger already."""
-        if not _DISK.fullmatch(disk) or size_gb < 1:
-            raise Invalid({"disk": ["must be a disk of the guest, and its size at least 1 GiB"]})
-        params: dict[str, Scalar] = {"disk": disk, "size": f"{int(size_gb)}G", "digest": digest}
+        if size_gb < 1:
+            raise Invalid({"disk": ["must have at least 1 GiB"]})
+        params: dict[str, Scalar] = {"disk": DiskName.parse(disk), "size": f"{int(size_gb)}G", "digest": digest}
         return upid(self._client.put((*self._path, "resize"), params))
+
+    def revert(self, options: Iterable[str]) -> None:
+        """Forget what waits for the next start."""
+        self._client.put((*self._path, "config"), {"revert": ",".join(sorted(options))})
+
+    def move_disk(self, disk: DiskName, storage: StorageId) -> Upid:
+        """To another storage; what is left behind goes. PVE moves no disk of a container that runs."""
+        call, word = self.moving
+        params: dict[str, Scalar] = {
+            word: DiskName.parse(disk), "storage": StorageId.parse(storage), "delete": True
+        }  # fmt: skip
+        return upid(self._client.post((*self._path, call), params))
 
     def _status(self, command: str, **params: Scalar) -> Upid:
         sent = {key: value for key, value in params.items() if value is not False}
@@ -416,9 +415,3 @@ def _snapshot(row: Row) -> SnapshotRow:
         parent=row.maybe("parent"),
         taken_at=row.number("snaptime"),
     )
-
-
-def _disk(key: str, value: str) -> Disk:
-    size = _SIZE.search(value)
-    gib = float(size.group(1)) * _GIB[size.group(2)] if size else 0
-    return Disk(key, value.partition(",")[0], int(gib))

@@ -56,6 +56,7 @@ class ContainerCreate:
 
 class ContainerApi(GuestApi):
     folder = "lxc"
+    moving = ("move_volume", "volume")
 
     def create(self, *, spec: ContainerCreate) -> Upid:
         """Start `vzcreate`. The guest joins its pool when the task ends. Raises PveRefused, `pve.exists`."""

@@ -11,7 +11,17 @@ import re
 from collections.abc import Mapping
 
 from app.domain.errors import Invalid
-from app.domain.identifiers import GuestName, Identifier, NodeName, PoolId, SnapshotName, StorageId, Tag, Volid
+from app.domain.identifiers import (
+    DiskName,
+    GuestName,
+    Identifier,
+    NodeName,
+    PoolId,
+    SnapshotName,
+    StorageId,
+    Tag,
+    Volid,
+)
 from app.pve.speaking import Path
 
 FOLDERS = ("lxc", "qemu")
@@ -43,20 +53,21 @@ def call_of(method: str, path: Path) -> str:
 
 def is_listed(forms: Forms, name: str) -> bool:
     """Whether a call with these forms may carry a parameter of this name, as `net0` for `net[n]`."""
-    return _family(name) in forms
+    return _form(forms, name) is not None
 
 
 def _fits(forms: Forms, name: str, value: str) -> bool:
-    form = forms.get(_family(name))
+    form = _form(forms, name)
     if form is None or not re.fullmatch(form, value, re.ASCII | re.DOTALL):
         return False
-    return name != "delete" or all(is_listed(forms, gone) for gone in value.split(","))
+    names = form == _NAMES and name in ("delete", "revert")
+    return not names or all(is_listed(forms, gone) for gone in value.split(","))
 
 
-def _family(name: str) -> str:
-    """`net[n]` for `net0`, as PVE's own schema writes it; `scsi0` stays, as the only disk that a VM is made with."""
-    found = re.fullmatch(r"(net|ipconfig)(?:0|[1-9]\d?)", name, re.ASCII)
-    return f"{found.group(1)}[n]" if found else name
+def _form(forms: Forms, name: str) -> str | None:
+    """That of `net[n]` for `net0`, as PVE's own schema writes it, unless the call has a line for that one alone."""
+    found = re.fullmatch(r"(net|ipconfig|mp|scsi|virtio|sata|ide|unused)(?:0|[1-9]\d{0,2})", name, re.ASCII)
+    return forms.get(name) or (forms.get(f"{found.group(1)}[n]") if found else None)
 
 
 # -- forms
@@ -80,6 +91,13 @@ _LINES = r"[^\x00-\x09\x0b-\x1f\x7f]*"
 #: PVE writes it encoded, whatever is in it.
 _NOTES = r"[^\x00]{0,8192}"
 _NEW_VOLUME = rf"{_of(StorageId)}:\d{{1,6}}"
+#: Inside a container: never a folder of the node, which would stand in the volume's place.
+_MOUNTED = r"mp=(?:/[A-Za-z0-9_-][A-Za-z0-9._-]*)+,backup=1"
+#: A guest's own disk as its configuration had it: put back where its removal is undone.
+_OWN_DISK = r"(?:vm|base|subvol)-\d+-disk-\d+(?:\.\w+)?"
+_OWN_VOLUME = rf"{_of(StorageId)}:(?:\d+/)?(?:base-\d+-disk-\d+(?:\.\w+)?/(?:\d+/)?)?{_OWN_DISK}"
+#: It can be deleted and never set.
+_NEVER_SET = r"(?!)"
 _NAMES = r"[a-z0-9-]+(?:,[a-z0-9-]+)*"
 _TAGS = rf"(?:{_of(Tag)}(?:;{_of(Tag)})*)?"
 #: As PVE takes them from anybody: what others have set is put back when a change is undone.
@@ -111,7 +129,22 @@ _VM: Forms = {
     "ipconfig[n]": _properties("ip", "gw", "ip6", "gw6"),
     "nameserver": _ADDRESSES,
 }
-_CHANGED: Forms = {"tags": _ANY_TAGS, "onboot": _FLAG, "delete": _NAMES, "digest": _DIGEST}
+_CHANGED: Forms = {
+    "tags": _ANY_TAGS,
+    "onboot": _FLAG,
+    "delete": _NAMES,
+    "revert": _NAMES,
+    "digest": _DIGEST,
+    "unused[n]": _NEVER_SET,
+}
+_DRIVE_PROPERTIES = _properties(
+    "size", "iothread", "discard", "ssd", "cache", "backup", "replicate", "aio", "ro", "format"
+)
+_DRIVES: Forms = {
+    f"{bus}[n]": rf"{_NEW_VOLUME}|{_OWN_VOLUME}(?:,{_DRIVE_PROPERTIES})?" for bus in ("scsi", "virtio", "sata", "ide")
+}
+_MOUNT_PROPERTIES = _properties("mp", "size", "backup", "replicate", "ro", "quota")
+_MOUNTS: Forms = {"mp[n]": rf"{_NEW_VOLUME},{_MOUNTED}|{_OWN_VOLUME},{_MOUNT_PROPERTIES}"}
 _CLONED: Forms = {
     "newid": _NUMBER,
     "full": _FLAG,
@@ -120,7 +153,8 @@ _CLONED: Forms = {
     "description": _NOTES,
     "target": _of(NodeName),
 }
-_GROWN: Forms = {"disk": r"rootfs|(?:mp|scsi|virtio|sata|ide)\d{1,3}", "size": r"\d{1,6}G", "digest": _DIGEST}
+_GROWN: Forms = {"disk": _of(DiskName), "size": r"\d{1,6}G", "digest": _DIGEST}
+_MOVED: Forms = {"storage": _of(StorageId), "delete": _FLAG}
 _SHUT_DOWN: Forms = {"timeout": _WHOLE, "forceStop": _FLAG}
 _SNAPSHOT: Forms = {"snapname": _of(SnapshotName), "description": _NOTES}
 _NOTHING: Forms = {}
@@ -150,7 +184,8 @@ CALLS: Mapping[str, Forms] = {
         "password": _LINE,
         "features": "nesting=1",
     },
-    "PUT lxc/config": {**_CONTAINER, **_CHANGED},
+    "PUT lxc/config": {**_CONTAINER, **_CHANGED, **_MOUNTS},
+    "POST lxc/move_volume": {"volume": _of(DiskName), **_MOVED},
     "POST lxc/clone": {**_CLONED, "hostname": _of(GuestName)},
     "POST lxc/snapshot": _SNAPSHOT,
     "DELETE lxc": {"purge": _FLAG, "force": _FLAG},
@@ -166,7 +201,8 @@ CALLS: Mapping[str, Forms] = {
         "agent": "1",
         "pool": _of(PoolId),
     },
-    "PUT qemu/config": {**_VM, **_CHANGED},
+    "PUT qemu/config": {**_VM, **_CHANGED, **_DRIVES},
+    "POST qemu/move_disk": {"disk": _of(DiskName), **_MOVED},
     "POST qemu/clone": {**_CLONED, "name": _of(GuestName)},
     "POST qemu/snapshot": {**_SNAPSHOT, "vmstate": _FLAG},
     "POST qemu/status/reset": _NOTHING,

@@ -70,6 +70,7 @@ class VmCreate:
 
 class VmApi(GuestApi):
     folder = "qemu"
+    moving = ("move_disk", "disk")
 
     def create(self, *, spec: VmCreate) -> Upid:
         """Start `qmcreate`. Raises PveRefused, `pve.exists`."""

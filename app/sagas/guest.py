@@ -103,6 +103,19 @@ def look(run: Run, p: GuestParameters) -> Sight:
     return Sight.BEING_MADE if config.lock in ("create", "clone") else Sight.STRANGERS
 
 
+def own_config(run: Run, p: GuestParameters) -> GuestConfig:
+    """Before it is changed. Raises Conflict where no guest of ours is under our vmid, PveLocked."""
+    if look(run, p) is not Sight.OURS:
+        raise Conflict(
+            "No guest that carries our mark is where it was last seen.", code="guest.missing",
+            remedy="Look at the guest's state; an administrator can repair or forget it.",
+        )  # fmt: skip
+    config: GuestConfig = as_tenant(run, p).config()
+    if config.lock:
+        raise PveLocked("The guest is locked by other work in Proxmox VE.")
+    return config
+
+
 def find_task(run: Run, pve: Pve, node: NodeName, task_type: str, subject: int, token: str) -> Upid | None:
     """The task of this type that the tenant's token started since this step began, and that was not judged yet."""
     rows = pve.node(node).tasks(

@@ -11,7 +11,7 @@ from typing import Any
 
 from app.db import guests, quota
 from app.db.session import Tx
-from app.domain.errors import Conflict, Invalid, PveChanged, PveLocked, PveRefused
+from app.domain.errors import Invalid, PveChanged, PveLocked, PveRefused
 from app.domain.guests import GuestChange, GuestKind, NetworkChange, owner_mark
 from app.domain.identifiers import BridgeName, GuestName, Tag, Upid
 from app.domain.quota import Dimension
@@ -27,13 +27,15 @@ from app.sagas import guest
 class Parameters(guest.GuestParameters):
     """`change` is a GuestChange. `before` is what our row said, `held` what was allocated before the reservation.
 
-    `digest` is what the caller wishes to find; None where he does not mind.
+    `digest` is what the caller wishes to find; None where he does not mind. `disk` is the one that grows, as it was
+    seen: `name`, `size_gb`; None is the one that the guest boots from.
     """
 
     change: dict[str, Any]
     before: dict[str, Any]
     held: dict[str, int]
     digest: str | None = None
+    disk: dict[str, Any] | None = None
 
 
 # -- functions
@@ -41,18 +43,15 @@ class Parameters(guest.GuestParameters):
 
 def note(run: Run, p: Parameters) -> dict[str, Any]:
     """What is to be sent, and what stands there now: stored before anything is sent, so that it can be put back."""
-    if guest.look(run, p) is not guest.Sight.OURS:
-        raise Conflict(
-            "No guest that carries our mark is where it was last seen.", code="guest.missing",
-            remedy="Look at the guest's state; an administrator can repair or forget it.",
-        )  # fmt: skip
-    config = guest.as_tenant(run, p).config()
-    if config.lock:
-        raise PveLocked("The guest is locked by other work in Proxmox VE.")
+    config = guest.own_config(run, p)
     if p.digest is not None and config.digest != p.digest:
         raise PveChanged
     change = _change(p)
     disk = config.boot_disk
+    if p.disk is not None:
+        disk = next((one for one in config.disks if one.name == p.disk["name"]), None)
+        if disk is None or disk.size_gb != p.disk["size_gb"]:
+            raise PveChanged
     if disk is None and change.disk_increment_gb:
         raise Invalid({"disk_increment_gb": ["the guest has no disk"]})
     wanted = options_of(change, GuestKind(p.kind), config, owner_mark(p.guest))

@@ -10,6 +10,7 @@ from app.services.auth import Auth
 from app.services.clusters import Clusters
 from app.services.drift import Drifts
 from app.services.guests import Guests
+from app.services.guests.disks import Disks
 from app.services.guests.restarts import Restarts
 from app.services.guests.snapshots import Snapshots
 from app.services.health import Health
@@ -45,6 +46,7 @@ class Services:
     guests: Guests
     restarts: Restarts
     snapshots: Snapshots
+    disks: Disks
     drift: Drifts
     operations: Operations
     templates: Templates

@@ -35,7 +35,7 @@ class Scene:
     def names(self) -> frozenset[str]:
         """What nobody else may ever be shown."""
         own = [name for names in self.ids.values() for name in names if not name.isdigit()]
-        shared = {self.ids["templates"][0], *self.ids["nodes"]}
+        shared = {self.ids["templates"][0], *self.ids["nodes"], *self.ids["disks"]}
         return frozenset({*own, self.tenant["poolid"], self.tenant["pve_user"]} - shared)
 
 
@@ -61,7 +61,9 @@ def made(house: House) -> Iterator[Scenes]:
     try:
         with _unpublished(db) as hidden, _storage(house) as storage:
             both = ["local", "local-lvm"]
-            victim = _scene(house, hidden["ct"], storages=[*both, storage], bridges=["vmbr0", "vmbr1"])
+            victim = _scene(
+                house, hidden["ct"], second_disks=True, storages=[*both, storage], bridges=["vmbr0", "vmbr1"]
+            )
             published = next(
                 one["id"] for one in house.admin().get("/templates").get_json()["data"] if one["published"]
             )
@@ -78,7 +80,7 @@ def made(house: House) -> Iterator[Scenes]:
         db.close()
 
 
-def _scene(house: House, template: str, **granted: Any) -> Scene:
+def _scene(house: House, template: str, *, second_disks: bool = False, **granted: Any) -> Scene:
     tenant = house.make_tenant(**granted)
     owner = house.make_member(tenant, "owner")
     foundling = next(_FOUNDLINGS)
@@ -89,6 +91,10 @@ def _scene(house: House, template: str, **granted: Any) -> Scene:
     snapshot = f"s-{uuid.uuid4().hex[:8]}"
     for kept in (f"/proxmox/cts/{ct['id']}", f"/proxmox/vms/{machine['id']}"):
         owner.done("POST", f"{kept}/snapshots", {"name": snapshot})
+    if second_disks:
+        owner.done("POST", f"/proxmox/vms/{machine['id']}/disks", {"size_gb": 1, "storage": "local-lvm"})
+        mounted = {"size_gb": 1, "storage": "local-lvm", "path": "/srv/data"}
+        owner.done("POST", f"/proxmox/cts/{ct['id']}/disks", mounted)
     me = owner.get("/auth/me").get_json()
     key = owner.post("/api-keys", {"name": "a program", "actions": ["guest.audit"]}).get_json()
     (drift,) = wait_for(lambda: owner.get("/drift").get_json()["data"])
@@ -99,6 +105,7 @@ def _scene(house: House, template: str, **granted: Any) -> Scene:
         "vms": (machine["id"], str(machine["vmid"])),
         "operations": (made_ct["id"],),
         "snapshots": (snapshot,),
+        "disks": ("scsi1", "mp0") if second_disks else ("scsi0", "rootfs"),
         "members": (me["id"], me["username"]),
         "users": (me["id"], me["username"]),
         "api-keys": (key["id"],),

@@ -46,6 +46,8 @@ def _like(given: str) -> str:
         return "19998"
     if given.startswith("UPID:"):
         return given.replace("@pve!", "-gone@pve!")
+    if given in ("mp0", "scsi1"):
+        return "sata5"
     if ":" in given:
         return "local-lvm:vm-19998-disk-9"
     try:
@@ -71,6 +73,7 @@ PATHS: Mapping[str, Reference] = {
         "vms",
         "operations",
         "snapshots",
+        "disks",
         "templates",
         "api-keys",
         "drift",
@@ -105,6 +108,7 @@ PLAIN: Mapping[str, str] = {
     "hostname": "the same of a container",
     "filename": "the same of a file",
     "url": "an address in the world, judged by policy",
+    "path": "where a container mounts its own new disk",
     "checksum": "what the bytes of a file come to",
     "tag": "a word of the caller's own guests",
     "tags": "words of the new guest",

@@ -93,6 +93,9 @@ def _without_tenant(result: Mapping[str, Any] | None) -> Request:
     return "DELETE", f"/tenants/{result['tenant']['id']}?cascade=true", None
 
 
+#: Beside the lab's own one for guests, which is the roomier.
+SECOND_STORAGE = "attic"
+
 #: Outside of the range that Poolhouse gives.
 _FOUNDLINGS = count(50_000)
 
@@ -145,9 +148,17 @@ def scenes() -> list[Scene]:
     for kind in _BODIES:
         stopped, running, large = (_make(kind),), (_make(kind, start=True),), (_make(kind, memory=256),)
         grown = {"memory": 192, "description": "grown", "disk_increment_gb": 1}
+        new = {"size_gb": 1, **({"path": "/srv/data"} if kind == "ct" else {})}
+        attach, second = _on_guest(kind, "POST", "/disks", new), f"/disks/{'mp0' if kind == 'ct' else 'scsi1'}"
+        move = _on_guest(kind, "POST", f"{second}/move", {"storage": SECOND_STORAGE})
         taken = (*large, _on_guest(kind, "POST", "/snapshots", {"name": "before"}), _on_guest(kind, "POST", "/start"))
         found += [
             Scene(f"{kind}.change", "", _on_guest(kind, "PATCH", "", larger), running),
+            Scene(f"{kind}.attach_disk", "", attach, running),
+            Scene(f"{kind}.attach_disk", "stopped", attach, stopped),
+            Scene(f"{kind}.detach_disk", "", _on_guest(kind, "DELETE", second), (*stopped, attach)),
+            Scene(f"{kind}.move_disk", "", move, (*stopped, attach)),
+            Scene(f"{kind}.change", "disk", _on_guest(kind, "PUT", second, {"size_gb": 2}), (*stopped, attach)),
             Scene(f"{kind}.start", "", _on_guest(kind, "POST", "/start"), stopped),
             Scene(f"{kind}.stop", "", _on_guest(kind, "POST", "/stop"), running),
             Scene(f"{kind}.restart", "", _on_guest(kind, "POST", "/restart"), running),

@@ -11,10 +11,10 @@ from collections.abc import Iterator
 import pytest
 
 from app.sagas import REGISTRY
-from tests.house import House
+from tests.house import House, wait_for
 from tests.kill import matrix
 from tests.kill.matrix import Case, Played
-from tests.kill.scenes import IMAGE_PORT, scenes
+from tests.kill.scenes import IMAGE_PORT, SECOND_STORAGE, scenes
 from tests.lab.process import LabProcess
 from tests.web_server import serving
 
@@ -37,8 +37,11 @@ def played(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
     ]
     lab = LabProcess.start(state="demo", time_scale=0.1)
     house = House.start(tmp_path_factory.mktemp("matrix"), lab, POOLHOUSE_DOWNLOAD_NETWORKS="127.0.0.1/32")
+    house.pve.post("/storage", storage=SECOND_STORAGE, type="dir", path="/srv/attic", content="rootdir,images")
     house.start_worker()
     house.wait_ready()
+    storages = "/proxmox/storages"
+    wait_for(lambda: SECOND_STORAGE in {row["id"] for row in house.admin().get(storages).get_json()["data"]})
     try:
         with serving(IMAGE_PORT):
             ended = matrix.play(house, chosen)

@@ -390,6 +390,18 @@ def test_a_container_is_cloned_once_at_a_time(lab: LabProcess, root: Session) ->
     assert root.wait(second, 5) == "OK"
 
 
+def test_a_move_that_fails_leaves_nothing_where_the_disk_was_to_go(lab: LabProcess, root: Session) -> None:
+    assert root.task("POST", "/nodes/n1/qemu", vmid=100, scsi0="local-lvm:1") == "OK"
+    assert root.wait(make_container(root, 200)) == "OK"
+    root.ok("PUT", "/storage/local", content="images,rootdir,iso,vztmpl,backup")
+    before = lab.state()["volumes"]
+    with lab.fault("task_fails", task="^(qmmove|move_volume):"):
+        asked = {"storage": "local", "delete": 1}
+        assert root.task("POST", "/nodes/n1/qemu/100/move_disk", disk="scsi0", **asked) != "OK"
+        assert root.task("POST", "/nodes/n1/lxc/200/move_volume", volume="rootfs", **asked) != "OK"
+    assert lab.state()["volumes"] == before
+
+
 def test_a_vm_that_is_off_is_cloned_several_times_at_once_and_one_that_runs_is_not(
     lab: LabProcess, root: Session
 ) -> None:

@@ -13,9 +13,9 @@ from app.pve.parameters import CALLS, check
 from tests.pve.schema import declared
 
 #: Root's alone, a way to the host, or a way out of the container: no line of the table may ever be one of these.
-#: (`unprivileged`, `features`, `rootfs` and `ide2` have lines, whose forms leave one meaning.)
+#: (`unprivileged`, `features`, `rootfs`, `mp[n]` and `ide2` have lines, whose forms leave one meaning.)
 NEVER = re.compile(
-    r"args|hookscript|lock|skiplock|lxc\..*|mp\[n\]|dev\[n\]|unused\[n\]|hostpci\[n\]|usb\[n\]|serial\[n\]|parallel\[n\]"
+    r"args|hookscript|lock|skiplock|lxc\..*|dev\[n\]|hostpci\[n\]|usb\[n\]|serial\[n\]|parallel\[n\]"
     r"|virtiofs\[n\]|ivshmem|cicustom|archive|import-working-storage|restore|ha-managed|startup|template|arch"
     r"|entrypoint|env|cmode|tty|console|debug|vmstatestorage|bwlimit"
 )
@@ -103,9 +103,29 @@ def test_l16_the_only_flag_that_can_be_sent_is_unprivileged(flag: int | str) -> 
 def test_l15_a_config_loses_only_what_it_could_be_given() -> None:
     path = ("nodes", "n1", "lxc", 100, "config")
     check("PUT", path, {"delete": "net1,tags"})
-    for gone in ("unprivileged", "net0,lock", "rootfs", "mp0", "net0,", "net0;mp0"):
+    check("PUT", path, {"delete": "mp0", "revert": "mp0"})
+    for gone in ("unprivileged", "net0,lock", "rootfs", "net0,", "net0;mp0"):
         with pytest.raises(Invalid):
             check("PUT", path, {"delete": gone})
+
+
+def test_l16_a_disk_is_a_volume_of_a_storage_and_never_a_folder_of_the_node() -> None:
+    """New ones are made by PVE; one that is there is put back as it was."""
+    container, machine = (("nodes", "n1", folder, 100, "config") for folder in ("lxc", "qemu"))
+    check("PUT", container, {"mp0": "local-lvm:8,mp=/srv/data,backup=1"})
+    check("PUT", container, {"mp255": "local:100/subvol-100-disk-1.subvol,mp=/srv,size=8G"})
+    check("PUT", machine, {"scsi1": "local-lvm:8"})
+    check("PUT", machine, {"sata0": "local:100/vm-100-disk-1.qcow2,discard=on,size=8G"})
+    wrong = (
+        "/srv,mp=/srv", "local-lvm:8,mp=/srv", "local-lvm:8,mp=/srv/../etc,backup=1", "local-lvm:8,mp=srv,backup=1",
+        "local-lvm:8,mp=/srv,backup=1,shared=1", "local:iso/x.iso,mp=/srv", "local-lvm:vm-100-disk-1,mp=/a,acl=1",
+        "local-lvm:vm-100-disk-1,mp=/a,volume=/etc", "local:100/../../etc,mp=/a", "/dev/sda", "none,media=cdrom",
+        "local-lvm:vm-100-disk-1,file=/dev/sda", "local-lvm:8,size=1G", "local-lvm:cloudinit",
+    )  # fmt: skip
+    for value in wrong:
+        for path, name in ((container, "mp0"), (machine, "scsi1"), (container, "unused0"), (machine, "unused0")):
+            with pytest.raises(Invalid):
+                check("PUT", path, {name: value})
 
 
 def test_other_parts_of_the_tree_are_not_guests() -> None:

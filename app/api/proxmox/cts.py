@@ -5,7 +5,10 @@ from __future__ import annotations
 from app import current
 from app.api.conventions import blp, expected_etags
 from app.api.proxmox import guests
+from app.api.proxmox.disks import DisksView
+from app.api.schemas.disks import MountCreateSchema
 from app.api.schemas.guests import ContainerChangeSchema, ContainerCreateSchema
+from app.domain.disks import DiskSpec
 from app.domain.guests import ContainerSpec, GuestChange, GuestKind
 from app.domain.operations import Operation
 
@@ -36,4 +39,14 @@ class ContainerView(guests.GuestView):
     put = patch
 
 
-VIEWS = guests.views(GuestKind.CT, ContainersView, ContainerView)
+class ContainerDisksView(DisksView):
+    kind = GuestKind.CT
+
+    @blp.arguments(MountCreateSchema, example={"size_gb": 5, "path": "/srv/data"})
+    @blp.accepted()
+    def post(self, spec: DiskSpec, guest: str) -> Operation:
+        """Attach a new disk to a container, mounted at a path"""
+        return current.services.disks.attach(current.ctx, self.kind, guest, spec)
+
+
+VIEWS = guests.views(GuestKind.CT, ContainersView, ContainerView, ContainerDisksView)

@@ -13,6 +13,7 @@ from flask.views import MethodView
 from app import current
 from app.api import json
 from app.api.conventions import blp, expected_etags
+from app.api.proxmox.disks import DiskMoveView, DisksView, DiskView
 from app.api.schemas.guests import (
     DeleteQuerySchema,
     GuestConfigSchema,
@@ -224,7 +225,9 @@ class RollbackView(MethodView):
         return current.services.snapshots.roll_back(current.ctx, self.kind, guest, snapshot)
 
 
-def views(kind: GuestKind, collection: type[MethodView], item: type[MethodView]) -> Mapping[str, Any]:
+def views(
+    kind: GuestKind, collection: type[MethodView], item: type[MethodView], disks: type[DisksView]
+) -> Mapping[str, Any]:
     """Path below the kind's own -> view of that kind."""
     of_kind = {
         "/<guest>/status": StatusView,
@@ -241,6 +244,8 @@ def views(kind: GuestKind, collection: type[MethodView], item: type[MethodView])
         "/<guest>/snapshots": SnapshotsView,
         "/<guest>/snapshots/<snapshot>": SnapshotView,
         "/<guest>/snapshots/<snapshot>/rollback": RollbackView,
+        "/<guest>/disks/<disk>": DiskView,
+        "/<guest>/disks/<disk>/move": DiskMoveView,
     }
     made = {path: type(f"{kind.upper()}{view.__name__}", (view,), {"kind": kind}) for path, view in of_kind.items()}
-    return {"": collection, "/<guest>": item, **made}
+    return {"": collection, "/<guest>": item, "/<guest>/disks": disks, **made}

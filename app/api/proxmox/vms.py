@@ -5,7 +5,10 @@ from __future__ import annotations
 from app import current
 from app.api.conventions import blp, expected_etags
 from app.api.proxmox import guests
+from app.api.proxmox.disks import DisksView
+from app.api.schemas.disks import DiskCreateSchema
 from app.api.schemas.guests import VmChangeSchema, VmCreateSchema
+from app.domain.disks import DiskSpec
 from app.domain.guests import GuestChange, GuestKind, VmSpec
 from app.domain.operations import Operation
 
@@ -36,4 +39,14 @@ class VmView(guests.GuestView):
     put = patch
 
 
-VIEWS = guests.views(GuestKind.VM, VmsView, VmView)
+class VmDisksView(DisksView):
+    kind = GuestKind.VM
+
+    @blp.arguments(DiskCreateSchema, example={"size_gb": 5})
+    @blp.accepted()
+    def post(self, spec: DiskSpec, guest: str) -> Operation:
+        """Attach a new disk to a VM"""
+        return current.services.disks.attach(current.ctx, self.kind, guest, spec)
+
+
+VIEWS = guests.views(GuestKind.VM, VmsView, VmView, VmDisksView)

@@ -93,7 +93,11 @@ async def _copy(call: Call, task: Task, guest: Guest, key: str, volid: str) -> N
     wanted = call.params.get("format") if storage.type in names.FILE_TYPES else None
     async with volumes.lock(world, storage, node):
         new = volumes.new_disk(world, node, storage, guest.vmid, source.size, wanted=wanted, used=source.used)
-    await task.sleep(3)
+    try:
+        await task.sleep(3)
+    except TaskFailed:
+        disks.free_made(world, node, [new.volid])
+        raise
     if drives.is_unused(key):
         guest.config[key] = new.volid
     else:

@@ -27,7 +27,7 @@ from app.domain.tenants import TenantState
 from app.policy import placement, rules
 from app.policy import quota as quota_rules
 from app.pve import MetricPoint
-from app.sagas import claims, ct_create, guest, guest_change, guest_delete, guest_power, vm_create
+from app.sagas import claims, ct_create, guest, guest_delete, guest_power, vm_create
 from app.services.guests import offers
 from app.services.guests.offers import Medium
 from app.services.guests.on_guest import OnGuest, to_node, to_storage
@@ -42,7 +42,7 @@ class Guests(OnGuest):
             tenant = self._tenant_for(tx, ctx, spec.placement)
             medium = offers.archive(tx, tenant, spec.template)
             net = offers.network(tenant, spec.net)
-            place = offers.place(tx, tenant, spec, "rootdir", medium)
+            place = offers.place(tx, tenant, spec, GuestKind.CT, medium)
         with self._db.begin() as tx:
             tenant = _locked(tx, tenant)
             row = self._reserve(tx, ctx, tenant, GuestKind.CT, spec, place, medium)
@@ -64,7 +64,7 @@ class Guests(OnGuest):
             tenant = self._tenant_for(tx, ctx, spec.placement)
             medium = offers.vm_medium(tx, tenant, spec)
             net = offers.network(tenant, spec.net)
-            place = offers.place(tx, tenant, spec, "images", medium)
+            place = offers.place(tx, tenant, spec, GuestKind.VM, medium)
         with self._db.begin() as tx:
             tenant = _locked(tx, tenant)
             row = self._reserve(tx, ctx, tenant, GuestKind.VM, spec, place, medium)
@@ -221,20 +221,7 @@ class Guests(OnGuest):
             row = self._free_guest(tx, ctx, kind, ref, Privilege.GUEST_ALLOCATE)
             if wanted.net is not None and wanted.net.bridge is not None:
                 offers.require_bridge(tenants.lock(tx, row.tenant_id), wanted.net.bridge)
-            cores, memory = wanted.cores or row.cores, wanted.memory or row.memory
-            size = quota_rules.of_guest(cores=cores, memory=memory, disk_gb=row.disk_gb + wanted.disk_increment_gb)
-            held = quota.held(tx, row.tenant_id, row.id)
-            runs = not held.keys().isdisjoint(guest.RUNNING_DIMENSIONS)
-            claims.claim(tx, row, {**size, **(quota_rules.of_running(cores=cores, memory=memory) if runs else {})})
-            parameters = guest_change.Parameters(
-                **guest.target(ctx, row), change=dataclasses.asdict(wanted), held={str(d): n for d, n in held.items()},
-                digest=digest,
-                before={
-                    "name": row.name, "tags": list(row.tags), "cores": row.cores, "memory": row.memory,
-                    "disk_gb": row.disk_gb,
-                },
-            )  # fmt: skip
-            return self._act(tx, ctx, row, guest_change.CHANGES[kind], parameters)
+            return self._change(tx, ctx, row, wanted, digest=digest)
 
     def delete(self, ctx: Context, kind: GuestKind, ref: str, *, purge: bool, force: bool) -> Operation:
         """A running guest needs `force`: Conflict `guest.running`."""

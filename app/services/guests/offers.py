@@ -6,12 +6,15 @@ import dataclasses
 from dataclasses import dataclass
 
 from app.db import clusters, templates
-from app.db.models import Tenant
+from app.db.models import Guest, Tenant
 from app.db.session import Tx
 from app.domain.errors import Invalid
 from app.domain.guests import ContainerSpec, GuestKind, Network, VmSpec
-from app.domain.identifiers import BridgeName, MalformedIdentifier, Volid
+from app.domain.identifiers import BridgeName, MalformedIdentifier, StorageId, Volid
 from app.policy import placement
+
+#: What a storage must take to hold a guest's disks.
+CONTENT = {GuestKind.VM: "images", GuestKind.CT: "rootdir"}
 
 
 @dataclass(frozen=True)
@@ -74,11 +77,24 @@ def require_bridge(tenant: Tenant, bridge: str) -> None:
         raise Invalid({"net": {"bridge": ["is not a bridge that you may use"]}})
 
 
-def place(tx: Tx, tenant: Tenant, spec: ContainerSpec | VmSpec, content: str, medium: Medium) -> placement.Place:
+def place(tx: Tx, tenant: Tenant, spec: ContainerSpec | VmSpec, kind: GuestKind, medium: Medium) -> placement.Place:
     wanted = placement.Wanted(
-        memory=spec.memory, disk_gb=spec.disk_gb, content=content, granted=frozenset(tenant.storages),
+        memory=spec.memory, disk_gb=spec.disk_gb, content=CONTENT[kind], granted=frozenset(tenant.storages),
         storage=spec.storage, nodes=medium.nodes,
     )  # fmt: skip
+    return _choose(tx, tenant, wanted)
+
+
+def storage(tx: Tx, tenant: Tenant, guest: Guest, *, disk_gb: int, named: StorageId | None) -> StorageId:
+    """A granted one on the guest's node that takes its disks and has the room; the roomiest where none is named."""
+    wanted = placement.Wanted(
+        memory=0, disk_gb=disk_gb, content=CONTENT[GuestKind(guest.kind)], granted=frozenset(tenant.storages),
+        storage=named, nodes=[guest.node],
+    )  # fmt: skip
+    return _choose(tx, tenant, wanted).storage
+
+
+def _choose(tx: Tx, tenant: Tenant, wanted: placement.Wanted) -> placement.Place:
     nodes = [
         placement.NodeFacts(n.name, n.online, n.cores, n.memory, n.memory_used)
         for n in clusters.nodes(tx, tenant.cluster_id)

@@ -2,23 +2,26 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from typing import Any
 
-from app.db import audit, drift, guests, operations, tenants
+from app.db import audit, drift, guests, operations, quota, tenants
 from app.db.models import Guest
 from app.db.session import Database, Tx
 from app.domain.access import Context, Privilege
 from app.domain.errors import Busy, Conflict, PveAbsent, PveChanged, PveRefused
-from app.domain.guests import GuestKind, GuestState
+from app.domain.guests import GuestChange, GuestKind, GuestState
 from app.domain.identifiers import NodeName, VmId
 from app.domain.operations import Operation
 from app.domain.tenants import TenantState
 from app.operations import Engine, Saga
 from app.operations.engine import Submission
+from app.policy import quota as quota_rules
 from app.policy import rules
 from app.pve import GuestApi
+from app.sagas import claims, guest, guest_change
 from app.sagas.credentials import Credentials
 
 #: PVE clones onto a storage one after another, so a tenant has one clone at a time on each: whoever comes next waits
@@ -88,6 +91,32 @@ class OnGuest:
                 "The guest is not where it was last seen.", code="guest.missing", log=error.upstream,
                 remedy="Look at the guest's state; an administrator can repair or forget it.",
             ) from error  # fmt: skip
+
+    def _change(
+        self,
+        tx: Tx,
+        ctx: Context,
+        row: Guest,
+        wanted: GuestChange,
+        *,
+        digest: str | None = None,
+        disk: dict[str, Any] | None = None,
+    ) -> Operation:
+        """Claims what grows; `digest` and `disk` are `guest_change.Parameters`'."""
+        cores, memory = wanted.cores or row.cores, wanted.memory or row.memory
+        size = quota_rules.of_guest(cores=cores, memory=memory, disk_gb=row.disk_gb + wanted.disk_increment_gb)
+        held = quota.held(tx, row.tenant_id, row.id)
+        runs = not held.keys().isdisjoint(guest.RUNNING_DIMENSIONS)
+        claims.claim(tx, row, {**size, **(quota_rules.of_running(cores=cores, memory=memory) if runs else {})})
+        parameters = guest_change.Parameters(
+            **guest.target(ctx, row), change=dataclasses.asdict(wanted), held={str(d): n for d, n in held.items()},
+            digest=digest, disk=disk,
+            before={
+                "name": row.name, "tags": list(row.tags), "cores": row.cores, "memory": row.memory,
+                "disk_gb": row.disk_gb,
+            },
+        )  # fmt: skip
+        return self._act(tx, ctx, row, guest_change.CHANGES[GuestKind(row.kind)], parameters)
 
     def _act(self, tx: Tx, ctx: Context, row: Guest, saga: Saga, parameters: Any) -> Operation:
         audit.record(tx, ctx, saga.type, tenant=row.tenant_id, guest=row.id, subject=row.name)
