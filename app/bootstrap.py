@@ -30,6 +30,7 @@ from app.services.clusters import Clusters
 from app.services.drift import Drifts
 from app.services.drift.comparing import Comparison
 from app.services.guests import Guests
+from app.services.guests.conversions import Conversions
 from app.services.guests.disks import Disks
 from app.services.guests.on_guest import NODE_QUEUE, STORAGE_QUEUE, GuestRules
 from app.services.guests.restarts import RestartRules, Restarts
@@ -97,6 +98,7 @@ def build(settings: Settings) -> House:
         ),
         tasks=Tasks(db, credentials),
         guests=Guests(db, engine, credentials, rules),
+        conversions=Conversions(db, engine, credentials, rules),
         restarts=Restarts(
             db, engine, credentials, rules, RestartRules(settings.guest_networks or (), settings.restarts_per_day)
         ),

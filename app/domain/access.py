@@ -29,6 +29,7 @@ class Privilege(StrEnum):
     GUEST_AUDIT = "guest.audit"
     GUEST_ALLOCATE = "guest.allocate"
     GUEST_POWER = "guest.power"
+    GUEST_MIGRATE = "guest.migrate"
     TENANT_AUDIT = "tenant.audit"
     TENANT_ALLOCATE = "tenant.allocate"
     TENANT_MODIFY = "tenant.modify"

@@ -333,6 +333,16 @@ class GuestApi(ABC):
         params: dict[str, Scalar] = {"force": force or None}
         return upid(self._client.delete((*self._path, "snapshot", SnapshotName.parse(name)), params))
 
+    # -- what it is, and where
+
+    @abstractmethod
+    def make_template(self) -> Upid | None:
+        """Of a stopped guest without snapshots, for good. None where PVE does not show the task that it started."""
+
+    @abstractmethod
+    def migrate(self, target: NodeName, *, running: bool) -> Upid:
+        """With the volumes that only this node has, onto storages of the same names."""
+
     # -- changing
 
     @abstractmethod

@@ -163,6 +163,7 @@ _NOTHING: Forms = {}
 def _of_both(folder: str) -> Mapping[str, Forms]:
     return {
         f"PUT {folder}/resize": _GROWN,
+        f"POST {folder}/template": _NOTHING,
         f"POST {folder}/snapshot/{{snapname}}/rollback": _NOTHING,
         f"DELETE {folder}/snapshot/{{snapname}}": {"force": _FLAG},
         f"POST {folder}/status/shutdown": _SHUT_DOWN,
@@ -187,6 +188,7 @@ CALLS: Mapping[str, Forms] = {
     "PUT lxc/config": {**_CONTAINER, **_CHANGED, **_MOUNTS},
     "POST lxc/move_volume": {"volume": _of(DiskName), **_MOVED},
     "POST lxc/clone": {**_CLONED, "hostname": _of(GuestName)},
+    "POST lxc/migrate": {"target": _of(NodeName), "restart": _FLAG},
     "POST lxc/snapshot": _SNAPSHOT,
     "DELETE lxc": {"purge": _FLAG, "force": _FLAG},
     "POST qemu": {
@@ -204,6 +206,7 @@ CALLS: Mapping[str, Forms] = {
     "PUT qemu/config": {**_VM, **_CHANGED, **_DRIVES},
     "POST qemu/move_disk": {"disk": _of(DiskName), **_MOVED},
     "POST qemu/clone": {**_CLONED, "name": _of(GuestName)},
+    "POST qemu/migrate": {"target": _of(NodeName), "online": _FLAG, "with-local-disks": _FLAG},
     "POST qemu/snapshot": {**_SNAPSHOT, "vmstate": _FLAG},
     "POST qemu/status/reset": _NOTHING,
     "DELETE qemu": {"purge": _FLAG},

@@ -95,6 +95,14 @@ class VmApi(GuestApi):
         }
         return upid(self._client.post((*self._path, "clone"), params))
 
+    def make_template(self) -> Upid:
+        return upid(self._client.post((*self._path, "template"), {}))
+
+    def migrate(self, target: NodeName, *, running: bool) -> Upid:
+        """A running VM goes on running."""
+        live: dict[str, Scalar] = {"online": True, "with-local-disks": True} if running else {}
+        return upid(self._client.post((*self._path, "migrate"), {"target": NodeName.parse(target), **live}))
+
     def destroy(self, *, purge: bool = True, force: bool = False) -> Upid:
         return upid(self._client.delete(self._path, {"purge": purge or None}))
 

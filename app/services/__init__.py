@@ -10,6 +10,7 @@ from app.services.auth import Auth
 from app.services.clusters import Clusters
 from app.services.drift import Drifts
 from app.services.guests import Guests
+from app.services.guests.conversions import Conversions
 from app.services.guests.disks import Disks
 from app.services.guests.restarts import Restarts
 from app.services.guests.snapshots import Snapshots
@@ -44,6 +45,7 @@ class Services:
     storages: Storages
     tasks: Tasks
     guests: Guests
+    conversions: Conversions
     restarts: Restarts
     snapshots: Snapshots
     disks: Disks

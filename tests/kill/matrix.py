@@ -190,7 +190,7 @@ class _Wave:
         return identity
 
     def _first(self, scene: Scene) -> Caller:
-        return self._cast.member if scene.behind is not None else self._caller(scene)
+        return self._cast.member if scene.behind is not None or scene.before_by_member else self._caller(scene)
 
     def _caller(self, scene: Scene) -> Caller:
         return self._cast.admin if scene.by_admin else self._cast.member

@@ -34,7 +34,8 @@ class Scene:
     """Each of `before` submits something that must be there, one after the other, and `ask` makes the request; all out
     of the result of what came before it.
 
-    Both run as the administrator where `by_admin` says so, else as the tenant's member. `behind`, after what a
+    Both run as the administrator where `by_admin` says so, else as the tenant's member; with `before_by_member` only
+    the request itself is the administrator's. `behind`, after what a
     member has submitted, does something in PVE behind our back, and tells to which vmid: `ask` finds the drift that
     comes of it in its result, as `drift`.
     """
@@ -44,6 +45,7 @@ class Scene:
     ask: Asking
     before: tuple[Asking, ...] = ()
     by_admin: bool = False
+    before_by_member: bool = False
     behind: Callable[[Cast, Mapping[str, Any] | None], int] | None = None
 
     @property
@@ -62,6 +64,15 @@ def _on_guest(kind: str, method: str, tail: str, body: Any = None) -> Asking:
     def ask(result: Mapping[str, Any] | None) -> Request:
         assert result is not None
         return method, f"/proxmox/{kind}s/{result['guest']['id']}{tail}", body
+
+    return ask
+
+
+def _elsewhere(kind: str) -> Asking:
+    def ask(result: Mapping[str, Any] | None) -> Request:
+        assert result is not None
+        guest = result["guest"]
+        return "POST", f"/proxmox/{kind}s/{guest['id']}/migrate", {"node": "n1" if guest["node"] == "n2" else "n2"}
 
     return ask
 
@@ -162,6 +173,8 @@ def scenes() -> list[Scene]:
             Scene(f"{kind}.start", "", _on_guest(kind, "POST", "/start"), stopped),
             Scene(f"{kind}.stop", "", _on_guest(kind, "POST", "/stop"), running),
             Scene(f"{kind}.restart", "", _on_guest(kind, "POST", "/restart"), running),
+            Scene(f"{kind}.template", "", _on_guest(kind, "POST", "/template"), stopped),
+            Scene(f"{kind}.migrate", "", _elsewhere(kind), running, by_admin=True, before_by_member=True),
             Scene(f"{kind}.reboot", "", _on_guest(kind, "POST", "/reboot"), running),
             Scene(f"{kind}.change", "grown", _on_guest(kind, "PATCH", "", grown), running),
             Scene(f"{kind}.change", "shrunk", _on_guest(kind, "PATCH", "", {"memory": 128}), large),

@@ -66,9 +66,9 @@ def test_l15_what_has_no_line_is_refused_whatever_its_value(call: str) -> None:
 @pytest.mark.parametrize(
     "method_and_path",
     [
-        ("POST", "lxc", 100, "config"), ("POST", "lxc", 100, "template"), ("PUT", "qemu", 100, "unlink"),
+        ("POST", "lxc", 100, "config"), ("POST", "lxc", 100, "move_volume", "x"), ("PUT", "qemu", 100, "unlink"),
         ("POST", "qemu", 100, "monitor"), ("POST", "qemu", 100, "agent", "exec"), ("PUT", "lxc", 100),
-        ("POST", "lxc", 100, "migrate"), ("POST", "lxc", 100, "status", "start", "x"),
+        ("POST", "lxc", 100, "remote_migrate"), ("POST", "lxc", 100, "status", "start", "x"),
     ],
 )  # fmt: skip
 def test_l15_a_call_without_a_line_is_refused(method_and_path: tuple[Any, ...]) -> None:

@@ -22,6 +22,7 @@ from app.api.schemas.guests import (
     GuestStatusSchema,
     MetricPointSchema,
     MetricsQuerySchema,
+    MigrateSchema,
     RateLimit,
     RateLimitSchema,
     RestartSchema,
@@ -32,6 +33,7 @@ from app.api.schemas.guests import (
 from app.api.schemas.lists import Listing, page_of
 from app.api.schemas.snapshots import SnapshotCreateSchema, SnapshotQuerySchema, SnapshotSchema
 from app.domain.guests import GuestChange, GuestFilter, GuestKind, NetworkChange, Restart
+from app.domain.identifiers import NodeName
 from app.domain.operations import Operation
 from app.domain.paging import Page, PageRequest
 from app.domain.snapshots import Snapshot, SnapshotSpec
@@ -146,6 +148,28 @@ class RestartView(MethodView):
         return current.services.restarts.restart(current.ctx, self.kind, guest, wanted)
 
 
+class TemplateView(MethodView):
+    kind: ClassVar[GuestKind]
+
+    @blp.accepted()
+    def post(self, guest: str) -> Operation:
+        """Make a stopped guest a template, for good; it stays charged, and is not started any more"""
+        return current.services.conversions.to_template(current.ctx, self.kind, guest)
+
+
+class MigrateView(MethodView):
+    kind: ClassVar[GuestKind]
+
+    @blp.arguments(MigrateSchema, example={"node": "n2"})
+    @blp.accepted()
+    def post(self, wanted: dict[str, NodeName], guest: str) -> Operation:
+        """Move a guest to another node, for administrators
+
+        A running VM goes on running; a running container is stopped here and started there.
+        """
+        return current.services.conversions.migrate(current.ctx, self.kind, guest, wanted["node"])
+
+
 class ButtonView(MethodView):
     kind: ClassVar[GuestKind]
     button: ClassVar[str]
@@ -237,6 +261,8 @@ def views(
         "/<guest>/stop": StopView,
         "/<guest>/reboot": RebootView,
         "/<guest>/restart": RestartView,
+        "/<guest>/template": TemplateView,
+        "/<guest>/migrate": MigrateView,
         "/<guest>/reset": ResetView,
         "/<guest>/suspend": SuspendView,
         "/<guest>/resume": ResumeView,

@@ -457,6 +457,10 @@ class RestartSchema(Schema):
     shutdown_timeout = Whole(1, 600, load_default=60, metadata={"description": "Seconds to shut down in."})
 
 
+class MigrateSchema(Schema):
+    node = Named(NodeName, required=True, metadata={"description": "Where the guest is to be."})
+
+
 class DeleteQuerySchema(Schema):
     purge = QueryFlag(load_default=False, metadata={"description": "Remove its backups and job entries, too."})
     force = QueryFlag(load_default=False, metadata={"description": "Stop it first if it runs."})

@@ -30,7 +30,7 @@ from app.pve import MetricPoint
 from app.sagas import claims, ct_create, guest, guest_delete, guest_power, vm_create
 from app.services.guests import offers
 from app.services.guests.offers import Medium
-from app.services.guests.on_guest import OnGuest, to_node, to_storage
+from app.services.guests.on_guest import OnGuest, require_no_template, to_node, to_storage
 
 
 class Guests(OnGuest):
@@ -182,6 +182,7 @@ class Guests(OnGuest):
         """Claims the running quota."""
         with self._db.begin() as tx:
             row = self._free_guest(tx, ctx, kind, ref, Privilege.GUEST_POWER)
+            require_no_template(row)
             claims.claim(tx, row, quota_rules.of_running(cores=row.cores, memory=row.memory))
             return self._act(tx, ctx, row, guest_power.STARTS[kind], guest_power.Parameters(**guest.target(ctx, row)))
 

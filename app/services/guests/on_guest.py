@@ -129,6 +129,11 @@ def require_free(tx: Tx, row: Guest) -> None:
         raise Busy(f"/api/operations/{open_one}")
 
 
+def require_no_template(row: Guest) -> None:
+    if row.template:
+        raise Conflict("The guest is a template.", code="guest.template", remedy="Make a guest from it: clone it.")
+
+
 def _require_in_its_pool(tx: Tx, row: Guest) -> None:
     """PVE would refuse the tenant, and the administrator's identity does not work on guests."""
     if drift.has_left_its_pool(tx, row.id):

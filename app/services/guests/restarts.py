@@ -18,7 +18,7 @@ from app.policy import quota as quota_rules
 from app.sagas import guest, guest_restart
 from app.sagas.claims import claim
 from app.sagas.credentials import Credentials
-from app.services.guests.on_guest import GuestRules, OnGuest
+from app.services.guests.on_guest import GuestRules, OnGuest, require_no_template
 
 _DAY = timedelta(days=1)
 
@@ -49,6 +49,7 @@ class Restarts(OnGuest):
             self._require_own(ctx, kind, ref, wanted.watch.host)
         with self._db.begin() as tx:
             row = self._unless_restarting(tx, ctx, kind, ref)
+            require_no_template(row)
             self._require_time(tx, ctx, row)
             claim(tx, row, quota_rules.of_running(cores=row.cores, memory=row.memory))
             parameters = guest_restart.Parameters(

@@ -1,0 +1,69 @@
+"""Guests become templates, and move to another node: both kinds alike."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from tests.guests.test_change import KINDS, PVE_KIND, allocated, config, make
+from tests.house import Caller, House
+
+
+@pytest.fixture(scope="module")
+def tenant(house: House) -> dict[str, Any]:
+    return house.make_tenant()
+
+
+@pytest.fixture(scope="module")
+def member(house: House, tenant: dict[str, Any]) -> Caller:
+    return house.make_member(tenant)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_stopped_guest_becomes_a_template_stays_charged_and_is_not_started(
+    house: House, member: Caller, tenant: dict[str, Any], kind: str
+) -> None:
+    guest = make(member, kind, start=True)
+    path = f"/proxmox/{kind}/{guest['id']}"
+    runs = member.post(f"{path}/template")
+    assert (runs.status_code, runs.get_json()["code"]) == (409, "guest.running")
+    member.done("POST", f"{path}/stop", {"force": True})
+    member.done("POST", f"{path}/snapshots", {"name": "before"})
+    kept = member.post(f"{path}/template")
+    assert (kept.status_code, kept.get_json()["code"]) == (409, "guest.has_snapshots")
+    member.done("DELETE", f"{path}/snapshots/before")
+    charged = allocated(member, tenant)
+    assert member.done("POST", f"{path}/template")["result"]["guest"]["template"] is True
+    assert config(house, kind, guest)["template"] == 1
+    assert allocated(member, tenant) == charged
+    assert [one["id"] for one in member.get(f"/proxmox/{kind}?template=true").get_json()["data"]] == [guest["id"]]
+    for action in ("start", "restart", "template"):
+        refused = member.post(f"{path}/{action}")
+        assert (refused.status_code, refused.get_json()["code"]) == (409, "guest.template")
+    member.done("DELETE", path)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_an_administrator_moves_a_guest_to_another_node(house: House, member: Caller, kind: str) -> None:
+    """A running one runs afterwards; our row follows, and asking for where it is already costs nothing."""
+    guest = make(member, kind, start=True)
+    path, admin = f"/proxmox/{kind}/{guest['id']}/migrate", house.admin()
+    there, back = ("n2", "n1") if guest["node"] == "n1" else ("n1", "n2")
+    assert member.post(path, {"node": there}).status_code == 403
+    for wrong in ("n9", "vault"):
+        refused = admin.post(path, {"node": wrong})
+        assert (refused.status_code, [*refused.get_json()["errors"]]) == (422, ["node"])
+    moved = admin.done("POST", path, {"node": there})["result"]["guest"]
+    assert (moved["node"], moved["state"]) == (there, "running")
+    status = house.pve.get(f"/nodes/{there}/{PVE_KIND[kind]}/{guest['vmid']}/status/current")
+    assert status["status"] == "running"
+    again = admin.done("POST", path, {"node": there})
+    assert [step["upid"] for step in again["steps"] if step["upid"]] == []
+    member.done("POST", f"/proxmox/{kind}/{guest['id']}/stop", {"force": True})
+    assert admin.done("POST", path, {"node": back})["result"]["guest"]["state"] == "stopped"
+    with house.pve.fault(kind="task_fails", task="migrate", text="migration aborted", count=1):
+        failed = admin.post(path, {"node": there}, wait=30)
+    assert (failed.status_code, failed.get_json()["code"]) == (502, "pve.task_failed")
+    assert member.get(f"/proxmox/{kind}/{guest['id']}").get_json()["node"] == back
+    member.done("DELETE", f"/proxmox/{kind}/{guest['id']}")
