@@ -12,7 +12,8 @@ import subprocess
 import sys
 import time
 import uuid
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -170,6 +171,21 @@ class House:
         joined = admin.post(f"/tenants/{tenant['id']}/members", {"username": username, "role": role})
         assert joined.status_code == 201, joined.get_data(as_text=True)
         return self.login(username, PASSWORD)
+
+    @contextmanager
+    def another_storage(self, name: str = "vault") -> Iterator[str]:
+        """One more storage for guests of both kinds; the inventory knows of its coming and, at the end, of its going,
+        or the next tenant would be granted it."""
+        admin = self.admin()
+
+        def is_seen() -> bool:
+            return name in {row["id"] for row in admin.get("/proxmox/storages").get_json()["data"]}
+
+        self.pve.post("/storage", storage=name, type="dir", path=f"/srv/{name}", content="rootdir,images")
+        wait_for(is_seen, every=0.2)
+        yield name
+        self.pve.delete(f"/storage/{name}")
+        wait_for(lambda: not is_seen(), every=0.2)
 
     def calls(self) -> list[dict[str, Any]]:
         return self.pve.calls()

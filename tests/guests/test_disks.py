@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from tests.guests.test_change import KINDS, PVE_KIND, allocated, behind_our_back, config, make
-from tests.house import Caller, House, wait_for
+from tests.house import Caller, House
 
 ROOT = {"cts": "rootfs", "vms": "scsi0"}
 SECOND = {"cts": "mp0", "vms": "scsi1"}
@@ -17,17 +17,8 @@ NEW: dict[str, dict[str, Any]] = {"cts": {"size_gb": 2, "path": "/srv/data"}, "v
 
 @pytest.fixture(scope="module")
 def vault(house: House) -> Iterator[str]:
-    """A second storage for guests, which the inventory knows; it is gone at the end."""
-    admin = house.admin()
-
-    def known() -> bool:
-        return "attic" in {row["id"] for row in admin.get("/proxmox/storages").get_json()["data"]}
-
-    house.pve.post("/storage", storage="attic", type="dir", path="/srv/attic", content="rootdir,images")
-    wait_for(known)
-    yield "attic"
-    house.pve.delete("/storage/attic")
-    wait_for(lambda: not known())
+    with house.another_storage() as name:
+        yield name
 
 
 @pytest.fixture(scope="module")
@@ -118,16 +109,16 @@ def test_a_guest_that_runs_or_has_snapshots(house: House, member: Caller, tenant
     member.done("POST", path_of(kind, guest), {**NEW[kind], "storage": "local-lvm"})
     snapshots = f"/nodes/{guest['node']}/{PVE_KIND[kind]}/{guest['vmid']}/snapshot"
     house.pve.post(snapshots, snapname="somebodys")  # which none of our rows knows
-    for method, where, body in (("DELETE", disk, None), ("POST", f"{disk}/move", {"storage": "attic"})):
+    for method, where, body in (("DELETE", disk, None), ("POST", f"{disk}/move", {"storage": "vault"})):
         answer = member.send(method, where, body, wait=60)
         assert (answer.status_code, answer.get_json()["code"]) == (409, "guest.has_snapshots")
     house.pve.delete(f"{snapshots}/somebodys")
     if kind == "cts":
-        for method, where, body in (("DELETE", disk, None), ("POST", f"{disk}/move", {"storage": "attic"})):
+        for method, where, body in (("DELETE", disk, None), ("POST", f"{disk}/move", {"storage": "vault"})):
             answer = member.send(method, where, body, wait=60)
             assert (answer.status_code, answer.get_json()["code"]) == (409, "guest.running")
         member.done("POST", f"/proxmox/cts/{guest['id']}/stop", {"force": True})
-    member.done("POST", f"{disk}/move", {"storage": "attic"})
+    member.done("POST", f"{disk}/move", {"storage": "vault"})
     member.done("DELETE", disk)
     assert len(volumes(house, guest)) == 1
     assert allocated(member, tenant)["disk_gb"] == before
@@ -165,7 +156,7 @@ def test_what_pve_refuses_is_undone_and_given_back(
     unmoved = {"kind": "task_fails", "task": f"(qmmove|move_volume):{guest['vmid']}"}
     for fault, method, where, body in (
         (unfreed, "DELETE", disk, None),
-        (unmoved, "POST", f"{disk}/move", {"storage": "attic"}),
+        (unmoved, "POST", f"{disk}/move", {"storage": "vault"}),
     ):
         with house.pve.fault(**fault):
             answer = member.send(method, where, body, wait=60)

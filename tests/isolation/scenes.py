@@ -13,7 +13,7 @@ from typing import Any
 import jwt
 import sqlalchemy as sa
 
-from app.db.models import ApiKey, Storage, Template
+from app.db.models import ApiKey, Template
 from app.db.session import Database
 from tests.house import PASSWORD, Caller, House, container, vm, wait_for
 
@@ -59,7 +59,7 @@ class Scenes:
 def made(house: House) -> Iterator[Scenes]:
     db = Database(house.settings.database_url)
     try:
-        with _unpublished(db) as hidden, _storage(house) as storage:
+        with _unpublished(db) as hidden, house.another_storage() as storage:
             both = ["local", "local-lvm"]
             victim = _scene(
                 house, hidden["ct"], second_disks=True, storages=[*both, storage], bridges=["vmbr0", "vmbr1"]
@@ -133,25 +133,6 @@ def _unpublished(db: Database) -> Iterator[dict[str, str]]:
     yield ids
     with db.begin() as tx:
         tx.execute(sa.delete(Template).where(Template.id.in_(ids.values())))
-
-
-@contextmanager
-def _storage(house: House) -> Iterator[str]:
-    """One more storage for guests of both kinds; the inventory knows of its coming and, at the end, of its going, or
-    the next tenant would be granted it."""
-    name = "vault"
-    db = Database(house.settings.database_url)
-
-    def is_seen() -> bool:
-        with db.read() as tx:
-            return tx.scalars(sa.select(Storage).where(Storage.name == name)).first() is not None
-
-    house.pve.post("/storage", storage=name, type="dir", path=f"/srv/{name}", content="rootdir,images")
-    wait_for(is_seen)
-    yield name
-    house.pve.delete(f"/storage/{name}")
-    wait_for(lambda: not is_seen())
-    db.close()
 
 
 def _with_key(house: House, maker: Caller, action: str) -> Caller:

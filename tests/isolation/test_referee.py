@@ -37,6 +37,9 @@ UNDO_READS = re.compile(r"/nodes/[^/]+/(lxc|qemu)/\d+/snapshot(/[^/]+/config)?$"
 OF_A_RUNNING_ONE = re.compile(r"/(stop|reboot|reset|suspend|resume)$")
 OF_A_FROZEN_ONE = re.compile(r"/resume$")
 OF_A_SNAPSHOT = re.compile(r"/snapshots/")
+OF_A_DISK = re.compile(r"/disks/")
+#: One that the guest does not boot from.
+SECOND_DISK = {"cts": "mp0", "vms": "scsi1"}
 #: These are answered from the inventory and cost PVE nothing.
 FROM_INVENTORY = re.compile(r"/(vms|cts)(/\{guest\}(/snapshots)?)?$")
 #: PVE has nothing like these for containers: 409, and nothing is sent.
@@ -44,8 +47,9 @@ NOT_FOR_CONTAINERS = re.compile(r"/cts/\{guest\}/(reset|suspend|resume)$")
 
 
 @pytest.fixture(scope="module")
-def tenant(house: House) -> dict[str, Any]:
-    return house.make_tenant()
+def tenant(house: House) -> Iterator[dict[str, Any]]:
+    with house.another_storage():
+        yield house.make_tenant()
 
 
 @pytest.fixture(scope="module")
@@ -76,6 +80,8 @@ def kind_of(route: Route) -> str:
 def body_of(route: Route) -> Any:
     if route.method == "post" and "{guest}" not in route.path:
         return container() if kind_of(route) == "cts" else vm()
+    if route.path.endswith("/move"):
+        return {"storage": "vault"}
     return route.body()
 
 
@@ -87,6 +93,9 @@ def make_guest(route: Route, owner: Caller) -> dict[str, Any]:
     made: dict[str, Any] = owner.done("POST", f"/proxmox/{kind}", body)["result"]["guest"]
     if OF_A_SNAPSHOT.search(route.path):
         owner.done("POST", f"/proxmox/{kind}/{made['id']}/snapshots", {"name": "before"})
+    if OF_A_DISK.search(route.path):
+        disk = {"size_gb": 1, "storage": "local-lvm"} | ({"path": "/srv/data"} if kind == "cts" else {})
+        owner.done("POST", f"/proxmox/{kind}/{made['id']}/disks", disk)
     if OF_A_FROZEN_ONE.search(route.path) and kind == "vms":
         owner.done("POST", f"/proxmox/{kind}/{made['id']}/suspend")
     return made
@@ -94,7 +103,10 @@ def make_guest(route: Route, owner: Caller) -> dict[str, Any]:
 
 def send(route: Route, caller: Caller, guest: Mapping[str, Any] | None, **named: Any) -> TestResponse:
     path = route.path.removeprefix("/api")
-    path = path.replace("{guest}", guest["id"]).replace("{snapshot}", "before") if guest is not None else path
+    if guest is not None:
+        named_in_path = {"{guest}": guest["id"], "{snapshot}": "before", "{disk}": SECOND_DISK[kind_of(route)]}
+        for parameter, value in named_in_path.items():
+            path = path.replace(parameter, value)
     body = body_of(route)
     return caller.send(route.method.upper(), path, {**body, **named} if body is not None else None, wait=60)
 
