@@ -8,9 +8,10 @@ from typing import Any
 
 from sqlalchemy import select
 
-from app.db import snapshots
-from app.db.models import Allocation, Drift, Guest, Operation, Tenant, VmidClaim
+from app.db import backups, snapshots
+from app.db.models import Allocation, Backup, Drift, Guest, Operation, Tenant, VmidClaim
 from app.db.session import Database, Tx
+from app.domain.backups import BackupState, backup_mark
 from app.domain.guests import GuestKind, GuestState, owner_mark
 from app.domain.operations import FINAL_STATES
 from app.domain.quota import Dimension
@@ -41,6 +42,7 @@ def disorder(house: House) -> list[str]:
                 *_ledger(tx, lab, guests),
                 *_sizes(lab, guests),
                 *_snapshots(tx, lab, guests),
+                *_backups(tx, lab),
                 *_vmids(tx, guests),
             ]
     finally:
@@ -139,6 +141,8 @@ def _ledger(tx: Tx, lab: dict[str, Any], rows: Sequence[Guest]) -> Iterator[str]
             )
         if taken := len(there.get("snapshots", ())):
             wanted |= {Dimension.SNAPSHOTS: taken}
+        if taken := len(backups.of_guest(tx, row.id)):
+            wanted |= {Dimension.BACKUPS: taken}
         found = held.pop(row.id, {})
         if found != wanted:
             yield f"guest {row.vmid} ({row.state}) holds {found}, not {wanted}"
@@ -166,6 +170,21 @@ def _snapshots(tx: Tx, lab: dict[str, Any], rows: Sequence[Guest]) -> Iterator[s
         shown = {one.name for one in snapshots.of_guest(tx, row.id) if one.state == SnapshotState.READY}
         if shown != there:
             yield f"guest {row.vmid} has the snapshots {there}, not {shown}"
+
+
+def _backups(tx: Tx, lab: dict[str, Any]) -> Iterator[str]:
+    """Each that we show is there, and none of ours lies there that nobody shows, but those of guests that are gone."""
+    shown = {row.id: row for row in tx.scalars(select(Backup))}
+    known = set(tx.scalars(select(Guest.vmid)))
+    there = {volume["volid"]: volume for volume in lab["volumes"].values() if volume["content"] == "backup"}
+    for row in shown.values():
+        if row.state != BackupState.READY or row.volid not in there:
+            yield f"the backup {row.id} ({row.state}) is not there as {row.volid}"
+    marks = {backup_mark(row.id): row.volid for row in shown.values()}
+    for volid, volume in there.items():
+        mark = str(volume["notes"]).partition("\n")[0]
+        if mark.startswith(backup_mark("")) and volume["vmid"] in known and marks.get(mark) != volid:
+            yield f"the archive {volid} is nobody's"
 
 
 def _vmids(tx: Tx, rows: Sequence[Guest]) -> Iterator[str]:

@@ -47,7 +47,7 @@ _CODES = {kind.code: status for kind, status in STATUSES.items()} | {
     "restart.watch_timeout": 504,
 }
 _FIRST_WORDS = {
-    "disk": 409, "drift": 409, "pve": 502, "guest": 409, "operation": 409, "policy": 403, "pool": 409,
+    "backup": 409, "disk": 409, "drift": 409, "pve": 502, "guest": 409, "operation": 409, "policy": 403, "pool": 409,
     "restart": 502, "snapshot": 409, "template": 502, "tenant": 409, "user": 409, "vmid": 409, "volume": 409,
     "url": 502,
 }  # fmt: skip

@@ -196,6 +196,7 @@ def _is_upid(text: str) -> bool:
 
 _PATH_FORMS: dict[str, Callable[[str], bool]] = {
     "disk": _is_disk,
+    "backup": is_uuid,
     "drift": is_uuid,
     "guest": _is_guest,
     "key": is_uuid,

@@ -11,7 +11,7 @@ import orjson
 import sqlalchemy as sa
 
 from app.db import clusters, paging
-from app.db.models import Allocation, Cluster, Guest, InventoryGuest, VmidClaim
+from app.db.models import Allocation, Backup, Cluster, Guest, InventoryGuest, VmidClaim
 from app.db.models.guests import moment_text
 from app.db.session import Tx, now
 from app.domain.access import TenantScope
@@ -88,8 +88,13 @@ def settled_before(tx: Tx, cluster: str, moment: datetime) -> Sequence[sa.Row[in
 
 
 def remove(tx: Tx, guest: str, *, rest: timedelta) -> None:
-    """Forget a guest with its allocations; its vmid rests before it is given out again. Nothing where it is gone."""
-    tx.execute(sa.update(VmidClaim).where(VmidClaim.guest_id == guest).values(guest_id=None, free_at=now() + rest))
+    """Forget a guest with its allocations; its vmid rests before it is given out again. Nothing where it is gone.
+
+    A number whose archives stay behind is never given out again: PVE would let its next guest's tenant read them.
+    """
+    keeps_archives = tx.scalar(sa.select(sa.exists().where(Backup.guest_id == guest)))
+    free_at = None if keeps_archives else now() + rest
+    tx.execute(sa.update(VmidClaim).where(VmidClaim.guest_id == guest).values(guest_id=None, free_at=free_at))
     tx.execute(sa.delete(Guest).where(Guest.id == guest))
 
 

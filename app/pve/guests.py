@@ -8,6 +8,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import ClassVar, Protocol
+from urllib.parse import unquote
 
 from app.domain.errors import Invalid, PveAbsent
 from app.domain.identifiers import DiskName, NodeName, SnapshotName, StorageId, Upid, VmId
@@ -390,6 +391,23 @@ class GuestApi(ABC):
 def _point(row: Row) -> MetricPoint:
     known = {name: row.real(word) if row.values.get(word) is not None else None for name, word in _FIGURES.items()}
     return MetricPoint(row.number("time"), **known)
+
+
+def config_of_text(text: str) -> GuestConfig:
+    """A config as PVE writes it into a file: the guest as it was, without its snapshots and what waits there."""
+    values: dict[str, str] = {}
+    notes: list[str] = []
+    for line in text.splitlines():
+        if line.startswith("["):
+            break
+        if line.startswith("#qmdump#"):
+            continue
+        if line.startswith("#"):
+            notes.append(unquote(line[1:]))
+        elif ": " in line:
+            key, _, value = line.partition(": ")
+            values[key] = value
+    return GuestConfig({**values, "description": "\n".join(notes)})
 
 
 def marked(description: str, mark: str) -> str:

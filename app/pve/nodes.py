@@ -4,15 +4,17 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from app.domain.backups import BackupMode, Compression
 from app.domain.errors import Invalid
 from app.domain.identifiers import NodeName, StorageId, Upid, VmId, Volid
 from app.domain.storages import Upload
 from app.pve import storage as volumes
 from app.pve.answers import Row, rows, upid
 from app.pve.cluster import PveVersion, version_of
+from app.pve.guests import GuestConfig, config_of_text
 from app.pve.lxc import ContainerApi
 from app.pve.qemu import VmApi
-from app.pve.speaking import Speaker
+from app.pve.speaking import Scalar, Speaker
 from app.pve.tasks import TaskRow, TaskStatus, stop_task, task_list, task_log, task_log_page, task_page, task_status
 from app.pve.upload import Form
 
@@ -155,6 +157,28 @@ class NodeApi:
         form = Form(upload)
         path = ("nodes", self.name, "storage", StorageId.parse(storage), "upload")
         return upid(self._client.upload(path, form)), form.sha256
+
+    # -- backups
+
+    def back_up(self, vmid: VmId, *, storage: StorageId, mode: BackupMode, compress: Compression, notes: str) -> Upid:
+        """Start `vzdump` of one guest. What lies there already stays, whatever the storage's own retention says.
+
+        Raises Invalid for notes with braces in which PVE would put something of its own.
+        """
+        if "{{" in notes:
+            raise Invalid({"notes": ["must not have {{ in it"]})
+        params: dict[str, Scalar] = {
+            "vmid": VmId.parse(vmid), "storage": StorageId.parse(storage), "mode": BackupMode(mode),
+            "compress": Compression(compress), "remove": 0,
+            # a single line, in which PVE reads \n as the end of a line
+            "notes-template": notes.replace("\\", "\\\\").replace("\n", "\\n"),
+        }  # fmt: skip
+        return upid(self._client.post(("nodes", self.name, "vzdump"), params))
+
+    def archived_config(self, volid: Volid) -> GuestConfig:
+        """The config that an archive was taken with. Raises PveRefused where it cannot be read."""
+        answer = self._client.get(("nodes", self.name, "vzdump", "extractconfig"), {"volume": Volid.parse(volid)})
+        return config_of_text(str(answer))
 
     def delete_volume(self, volid: Volid) -> Upid | None:
         """None where PVE was done at once."""

@@ -4,6 +4,7 @@ from app.operations import Saga
 from app.sagas import (
     ct_create,
     guest_adopt,
+    guest_backup,
     guest_change,
     guest_delete,
     guest_disks,
@@ -39,6 +40,8 @@ REGISTRY: dict[str, Saga] = {
         *guest_snapshot.REMOVALS.values(),
         *guest_template.TEMPLATES.values(),
         *guest_migrate.MIGRATIONS.values(),
+        *guest_backup.BACKUPS.values(),
+        *guest_backup.REMOVALS.values(),
         *guest_change.CHANGES.values(),
         *guest_disks.ATTACHMENTS.values(),
         *guest_disks.DETACHMENTS.values(),

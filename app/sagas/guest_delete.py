@@ -8,14 +8,14 @@ from app.domain.errors import Conflict, PveAbsent
 from app.domain.guests import GuestKind
 from app.domain.identifiers import Upid
 from app.operations import Again, Run, Saga, Step
-from app.sagas import guest
+from app.sagas import guest, guest_backup
 
 # -- parameters
 
 
 @dataclass(frozen=True, kw_only=True)
 class Parameters(guest.GuestParameters):
-    """`force` allows a running guest to be stopped first."""
+    """`force` allows a running guest to be stopped first; `purge`: its backups go with it."""
 
     force: bool = False
     purge: bool = False
@@ -40,6 +40,15 @@ def stop(run: Run, p: Parameters) -> Upid | None:
     return api.stop()
 
 
+def purge(run: Run, p: Parameters) -> Again | None:
+    """While the tenant still has the guest: without it PVE lets the administrator alone have its archives."""
+    return guest_backup.purge(run, p) if p.purge else None
+
+
+def keep_what_is_left(run: Run, p: Parameters) -> Upid | None:
+    return guest_backup.keep_what_is_left(run, p) if p.purge else None
+
+
 def destroy(run: Run, p: Parameters) -> Again | None:
     upid = guest.make_gone(run, p)
     return Again(upid) if upid is not None else None
@@ -55,10 +64,11 @@ def delete_of(kind: GuestKind) -> Saga:
         steps=(
             Step("marked", undo=guest.settle_back),
             Step("stopped", stop),
+            Step("purged", purge, undo=keep_what_is_left),
             Step("destroyed", destroy),
             Step("released", guest.release),
         ),
-        point_of_no_return="destroyed",
+        point_of_no_return="purged",
     )
 
 

@@ -10,6 +10,7 @@ from app.services.auth import Auth
 from app.services.clusters import Clusters
 from app.services.drift import Drifts
 from app.services.guests import Guests
+from app.services.guests.backups import Backups
 from app.services.guests.conversions import Conversions
 from app.services.guests.disks import Disks
 from app.services.guests.restarts import Restarts
@@ -49,6 +50,7 @@ class Services:
     restarts: Restarts
     snapshots: Snapshots
     disks: Disks
+    backups: Backups
     drift: Drifts
     operations: Operations
     templates: Templates

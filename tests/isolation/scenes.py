@@ -24,7 +24,8 @@ UNSIGNED = "eyJhbGciOiJub25lIn0.eyJzdWIiOiJhZG1pbiJ9."
 
 @dataclass(frozen=True)
 class Scene:
-    """A tenant with a guest of each kind. `ids`: the segment before an id in a path -> each form of this tenant's."""
+    """A tenant with a guest of each kind. `ids`: the segment before an id in a path -> each form of this tenant's;
+    what is one guest's alone also with its kind before it."""
 
     tenant: Mapping[str, Any]
     owner: Caller
@@ -95,6 +96,10 @@ def _scene(house: House, template: str, *, second_disks: bool = False, **granted
         owner.done("POST", f"/proxmox/vms/{machine['id']}/disks", {"size_gb": 1, "storage": "local-lvm"})
         mounted = {"size_gb": 1, "storage": "local-lvm", "path": "/srv/data"}
         owner.done("POST", f"/proxmox/cts/{ct['id']}/disks", mounted)
+    taken = [
+        owner.done("POST", f"{kept}/backups", {"storage": "local"})["result"]["backup"]["id"]
+        for kept in (f"/proxmox/cts/{ct['id']}", f"/proxmox/vms/{machine['id']}")
+    ]
     me = owner.get("/auth/me").get_json()
     key = owner.post("/api-keys", {"name": "a program", "actions": ["guest.audit"]}).get_json()
     (drift,) = wait_for(lambda: owner.get("/drift").get_json()["data"])
@@ -106,6 +111,8 @@ def _scene(house: House, template: str, *, second_disks: bool = False, **granted
         "operations": (made_ct["id"],),
         "snapshots": (snapshot,),
         "disks": ("scsi1", "mp0") if second_disks else ("scsi0", "rootfs"),
+        "backups": tuple(taken),
+        "vms/backups": tuple(taken[1:]),
         "members": (me["id"], me["username"]),
         "users": (me["id"], me["username"]),
         "api-keys": (key["id"],),

@@ -74,6 +74,7 @@ PATHS: Mapping[str, Reference] = {
         "operations",
         "snapshots",
         "disks",
+        "backups",
         "templates",
         "api-keys",
         "drift",

@@ -79,7 +79,8 @@ def fill(path: str, ids: Mapping[str, str | tuple[str, ...]]) -> str:
     """The path with an id for each parameter, by the segment before it; without `/api`."""
     filled: list[str] = []
     for segment in path.removeprefix("/api").split("/"):
-        given = ids[filled[-1]] if segment.startswith("{") else segment
+        under = "/".join([*filled[-3:-2], *filled[-1:]])
+        given = ids.get(under, ids[filled[-1]]) if segment.startswith("{") else segment
         filled.append(quote(given if isinstance(given, str) else given[0], safe="%"))
     return "/".join(filled)
 

@@ -74,6 +74,12 @@ def _elsewhere(kind: str) -> Asking:
         guest = result["guest"]
         return "POST", f"/proxmox/{kind}s/{guest['id']}/migrate", {"node": "n1" if guest["node"] == "n2" else "n2"}
 
+
+def _without_backup(kind: str) -> Asking:
+    def ask(result: Mapping[str, Any] | None) -> Request:
+        assert result is not None
+        return _on_guest(kind, "DELETE", f"/backups/{result['backup']['id']}")(result)
+
     return ask
 
 
@@ -163,6 +169,7 @@ def scenes() -> list[Scene]:
         attach, second = _on_guest(kind, "POST", "/disks", new), f"/disks/{'mp0' if kind == 'ct' else 'scsi1'}"
         move = _on_guest(kind, "POST", f"{second}/move", {"storage": SECOND_STORAGE})
         taken = (*large, _on_guest(kind, "POST", "/snapshots", {"name": "before"}), _on_guest(kind, "POST", "/start"))
+        backed_up = (*stopped, _on_guest(kind, "POST", "/backups"))
         found += [
             Scene(f"{kind}.change", "", _on_guest(kind, "PATCH", "", larger), running),
             Scene(f"{kind}.attach_disk", "", attach, running),
@@ -181,6 +188,9 @@ def scenes() -> list[Scene]:
             Scene(f"{kind}.rollback", "", _on_guest(kind, "POST", "/snapshots/before/rollback"), taken),
             Scene(f"{kind}.delete_snapshot", "", _on_guest(kind, "DELETE", "/snapshots/before"), taken),
             Scene(f"{kind}.snapshot", "", _on_guest(kind, "POST", "/snapshots", {"name": "before"}), running),
+            Scene(f"{kind}.backup", "", _on_guest(kind, "POST", "/backups", {"mode": "stop"}), running),
+            Scene(f"{kind}.delete_backup", "", _without_backup(kind), backed_up),
+            Scene(f"{kind}.delete", "purged", _on_guest(kind, "DELETE", "?purge=true"), backed_up),
             Scene(f"{kind}.delete", "", _on_guest(kind, "DELETE", "?force=true"), running),
         ]
     frozen = (_make("vm", start=True), _on_guest("vm", "POST", "/suspend"))

@@ -13,6 +13,7 @@ from flask.views import MethodView
 from app import current
 from app.api import json
 from app.api.conventions import blp, expected_etags
+from app.api.proxmox.backups import BackupsView, BackupView
 from app.api.proxmox.disks import DiskMoveView, DisksView, DiskView
 from app.api.schemas.guests import (
     DeleteQuerySchema,
@@ -272,6 +273,8 @@ def views(
         "/<guest>/snapshots/<snapshot>/rollback": RollbackView,
         "/<guest>/disks/<disk>": DiskView,
         "/<guest>/disks/<disk>/move": DiskMoveView,
+        "/<guest>/backups": BackupsView,
+        "/<guest>/backups/<backup>": BackupView,
     }
     made = {path: type(f"{kind.upper()}{view.__name__}", (view,), {"kind": kind}) for path, view in of_kind.items()}
     return {"": collection, "/<guest>": item, "/<guest>/disks": disks, **made}

@@ -3,7 +3,7 @@
 from app.db.models.access import ApiKey, Member, Session, User
 from app.db.models.clusters import Cluster, InventoryGuest, Node, Storage, Volume
 from app.db.models.drift import Drift
-from app.db.models.guests import Guest, Snapshot, VmidClaim
+from app.db.models.guests import Backup, Guest, Snapshot, VmidClaim
 from app.db.models.operations import Idempotency, Operation, OperationStep, Worker
 from app.db.models.table import Table
 from app.db.models.tenants import Allocation, AuditEntry, QuotaLimit, Template, Tenant
@@ -12,6 +12,7 @@ __all__ = [
     "Allocation",
     "ApiKey",
     "AuditEntry",
+    "Backup",
     "Cluster",
     "Drift",
     "Guest",

@@ -97,7 +97,8 @@ def moment_text(moment: datetime) -> str:
 
 
 class VmidClaim(Table):
-    """A vmid that is in use by a guest of ours (`guest_id`), or that rests until `free_at` before it is used again."""
+    """A vmid that is in use by a guest of ours (`guest_id`), or that rests until `free_at` before it is used again;
+    with neither it is never used again, as archives of its guest are left."""
 
     __tablename__ = "vmids"
 
@@ -119,6 +120,28 @@ class Snapshot(Table):
     vmstate: Mapped[bool]
     parent: Mapped[str | None]
     state: Mapped[str]
+    cores: Mapped[int]
+    memory: Mapped[int]
+    disk_gb: Mapped[int]
+    created_at: Mapped[Created]
+
+
+class Backup(Table):
+    """A backup of a guest. `node` is where it was taken; `volid` is known, and `size` (bytes), once it is there.
+    `cores`, `memory` (MiB) and `disk_gb` (GiB) are what the archive says of the guest."""
+
+    __tablename__ = "backups"
+
+    id: Mapped[Key]
+    guest_id: Mapped[Uuid] = mapped_column(sa.ForeignKey("guests.id", ondelete="CASCADE"), index=True)
+    storage: Mapped[str]
+    node: Mapped[str]
+    volid: Mapped[str | None]
+    mode: Mapped[str]
+    compress: Mapped[str]
+    notes: Mapped[str]
+    state: Mapped[str]
+    size: Mapped[int] = mapped_column(sa.BigInteger, default=0)
     cores: Mapped[int]
     memory: Mapped[int]
     disk_gb: Mapped[int]

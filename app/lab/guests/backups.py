@@ -12,6 +12,8 @@ from app.lab.tasks import Task
 
 _ROOT_ONLY = ("dumpdir", "script", "tmpdir")
 _NOTE = re.compile(r"\{\{\s*([^}]*?)\s*\}\}")
+#: PVE's manual: the end of a line and the backslash are written `\n` and `\\`.
+_ESCAPED = re.compile(r"\\([n\\])")
 _NOTE_NAMES = frozenset({"cluster", "guestname", "node", "vmid"})
 _ENDINGS = {"qemu": "vma", "lxc": "tar"}
 _HEADER = 10_240
@@ -74,7 +76,8 @@ def _note(call: Call, guest: Guest) -> str:
         "node": call.node,
         "vmid": str(guest.vmid),
     }
-    return _NOTE.sub(lambda match: values[match[1]], call.params.get("notes-template", ""))
+    written = _ESCAPED.sub(lambda match: {"n": "\n"}.get(match[1], match[1]), call.params.get("notes-template", ""))
+    return _NOTE.sub(lambda match: values[match[1]], written)
 
 
 @handler("POST", "/nodes/{node}/vzdump")

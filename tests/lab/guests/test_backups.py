@@ -31,3 +31,10 @@ def test_defaults_are_for_those_who_see_the_storage(root: Api) -> None:
     answer = root.ask("GET", f"{AT}/defaults", storage="local-lvm")
     assert answer.reason == "can't use storage 'local-lvm' for backups - wrong content type"
     assert root.ask("GET", f"{AT}/defaults", storage="other").reason == "storage 'other' does not exist"
+
+
+def test_notes_have_lines_and_backslashes_as_they_are_escaped(root: Api) -> None:
+    root.machine(100)
+    root.ended(root.do("POST", AT, vmid=100, storage="local", **{"notes-template": r"{{vmid}}\n\\n \x\\"}))
+    (row,) = root.get("/nodes/n1/storage/local/content", content="backup")
+    assert row["notes"] == "100\n\\n \\x\\"

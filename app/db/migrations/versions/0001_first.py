@@ -313,6 +313,26 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("guest_id", "name", name=op.f("pk_snapshots")),
     )
     op.create_table(
+        "backups",
+        sa.Column("id", sa.String(length=36), nullable=False),
+        sa.Column("guest_id", sa.String(length=36), nullable=False),
+        sa.Column("storage", sa.String(), nullable=False),
+        sa.Column("node", sa.String(), nullable=False),
+        sa.Column("volid", sa.String(), nullable=True),
+        sa.Column("mode", sa.String(), nullable=False),
+        sa.Column("compress", sa.String(), nullable=False),
+        sa.Column("notes", sa.String(), nullable=False),
+        sa.Column("state", sa.String(), nullable=False),
+        sa.Column("size", sa.BigInteger(), nullable=False),
+        sa.Column("cores", sa.Integer(), nullable=False),
+        sa.Column("memory", sa.Integer(), nullable=False),
+        sa.Column("disk_gb", sa.Integer(), nullable=False),
+        sa.Column("created_at", sa.DateTime(timezone=True), nullable=False),
+        sa.ForeignKeyConstraint(["guest_id"], ["guests.id"], name=op.f("fk_backups_guest_id"), ondelete="CASCADE"),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_backups")),
+    )
+    op.create_index(op.f("ix_backups_guest_id"), "backups", ["guest_id"], unique=False)
+    op.create_table(
         "api_keys",
         sa.Column("id", sa.String(length=36), nullable=False),
         sa.Column("user_id", sa.String(length=36), nullable=False),
@@ -405,6 +425,8 @@ def downgrade() -> None:
     op.drop_index(op.f("ix_members_user_id"), table_name="members")
     op.drop_table("members")
     op.drop_index(op.f("ix_guests_user_id"), table_name="guests")
+    op.drop_index(op.f("ix_backups_guest_id"), table_name="backups")
+    op.drop_table("backups")
     op.drop_table("snapshots")
     op.drop_index("ix_guests_list", table_name="guests")
     op.drop_index("ix_guests_kind", table_name="guests")

@@ -1,0 +1,44 @@
+"""Backups of a guest of either kind."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from flask.views import MethodView
+
+from app import current
+from app.api.conventions import blp
+from app.api.schemas.backups import BackupCreateSchema, BackupQuerySchema, BackupSchema
+from app.domain.backups import Backup, BackupSpec
+from app.domain.guests import GuestKind
+from app.domain.operations import Operation
+from app.domain.paging import Page, PageRequest
+
+
+class BackupsView(MethodView):
+    kind: ClassVar[GuestKind]
+
+    @blp.pages(BackupSchema, BackupQuerySchema)
+    def get(self, page: PageRequest, guest: str) -> Page[Backup]:
+        """List a guest's backups, oldest first; what Proxmox VE does not have any more is `missing`"""
+        return current.services.backups.list(current.ctx, self.kind, guest, page)
+
+    @blp.arguments(BackupCreateSchema, required=False, example={"mode": "snapshot", "notes": "before the upgrade"})
+    @blp.accepted()
+    def post(self, spec: BackupSpec, guest: str) -> Operation:
+        """Take a backup"""
+        return current.services.backups.take(current.ctx, self.kind, guest, spec)
+
+
+class BackupView(MethodView):
+    kind: ClassVar[GuestKind]
+
+    @blp.response(200, BackupSchema)
+    def get(self, guest: str, backup: str) -> Backup:
+        """Show a backup"""
+        return current.services.backups.get(current.ctx, self.kind, guest, backup)
+
+    @blp.accepted()
+    def delete(self, guest: str, backup: str) -> Operation:
+        """Delete a backup; one that Proxmox VE does not have any more is forgotten"""
+        return current.services.backups.delete(current.ctx, self.kind, guest, backup)

@@ -1,0 +1,43 @@
+"""Backups of guests."""
+
+from __future__ import annotations
+
+from marshmallow import fields
+
+from app.api.schemas.fields import Choice, Lines, Moment, Named, Schema
+from app.api.schemas.lists import PageQuerySchema, sort_by
+from app.domain.backups import BackupMode, BackupSpec, Compression
+from app.domain.identifiers import StorageId
+
+
+class BackupSchema(Schema):
+    id = fields.String(required=True)
+    guest = fields.String(required=True)
+    storage = fields.String(required=True)
+    node = fields.String(required=True, metadata={"description": "Where it was taken."})
+    volid = fields.String(required=True, allow_none=True, metadata={"description": "Its name in Proxmox VE."})
+    mode = fields.String(required=True)
+    compress = fields.String(required=True)
+    notes = fields.String(required=True)
+    state = fields.String(required=True, metadata={"description": "creating, ready or missing"})
+    size = fields.Integer(required=True, metadata={"description": "Bytes, of the archive."})
+    cores = fields.Integer(required=True, metadata={"description": "What a restore brings back."})
+    memory = fields.Integer(required=True, metadata={"description": "MiB"})
+    disk_gb = fields.Integer(required=True, metadata={"description": "GiB"})
+    created_at = Moment(required=True)
+
+
+class BackupQuerySchema(PageQuerySchema):
+    sort = sort_by("created_at", "size")
+
+
+class BackupCreateSchema(Schema):
+    makes = BackupSpec
+
+    mode = Choice(
+        BackupMode, load_default=BackupMode.SNAPSHOT,
+        metadata={"description": "Of a running guest: while it runs, with a pause, or shut down meanwhile."},
+    )  # fmt: skip
+    compress = Choice(Compression, load_default=Compression.ZSTD)
+    notes = Lines(most=1024, load_default="", metadata={"description": "Without `{{`."})
+    storage = Named(StorageId, metadata={"description": "Left out: the one with the most room."})

@@ -1,0 +1,68 @@
+"""Backups of guests."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+
+from app.domain.identifiers import StorageId
+
+
+class BackupState(StrEnum):
+    """MISSING is said of one that PVE does not have any more."""
+
+    CREATING = "creating"
+    READY = "ready"
+    DELETING = "deleting"
+    MISSING = "missing"
+
+
+class BackupMode(StrEnum):
+    """In PVE's words: SNAPSHOT while it runs, SUSPEND with a pause, STOP shuts it down and starts it again."""
+
+    SNAPSHOT = "snapshot"
+    SUSPEND = "suspend"
+    STOP = "stop"
+
+
+class Compression(StrEnum):
+    NONE = "0"
+    GZIP = "gzip"
+    LZO = "lzo"
+    ZSTD = "zstd"
+
+
+@dataclass(frozen=True)
+class BackupSpec:
+    """`storage` None: the one with the most room of those that the tenant may use."""
+
+    mode: BackupMode
+    compress: Compression
+    notes: str
+    storage: StorageId | None = None
+
+
+@dataclass(frozen=True)
+class Backup:
+    """`size` bytes, of the archive. `cores`, `memory` (MiB) and `disk_gb` (GiB) are what a restore brings back."""
+
+    id: str
+    guest: str
+    storage: str
+    node: str
+    volid: str | None
+    mode: str
+    compress: str
+    notes: str
+    state: BackupState
+    size: int
+    cores: int
+    memory: int
+    disk_gb: int
+    created_at: datetime
+
+
+def backup_mark(backup: str) -> str:
+    """The first line of an archive's notes, by which a lost one is found again among those of its guest."""
+    return f"poolhouse-backup: {backup}"

@@ -1,0 +1,110 @@
+"""Backups of guests: counted in the quota, each looked up under its guest only; no volume is ever named by a caller."""
+
+from __future__ import annotations
+
+import dataclasses
+import uuid
+from collections.abc import Sequence
+
+from app.db import backups, clusters, drift, tenants
+from app.db.models import Backup, Guest
+from app.db.session import Tx
+from app.domain.access import Context, Privilege
+from app.domain.backups import Backup as View
+from app.domain.backups import BackupSpec, BackupState
+from app.domain.errors import CapacityExceeded, Conflict, Invalid
+from app.domain.guests import GuestKind, GuestState
+from app.domain.identifiers import NodeName, StorageId, VmId
+from app.domain.operations import Operation
+from app.domain.paging import Page, PageRequest
+from app.domain.quota import Dimension
+from app.domain.storages import Content
+from app.policy import rules
+from app.sagas import guest, guest_backup
+from app.sagas.claims import claim
+from app.services.guests.on_guest import OnGuest
+
+
+class Backups(OnGuest):
+    def list(self, ctx: Context, kind: GuestKind, ref: str, request: PageRequest) -> Page[View]:
+        """Ours, held against what lies there now: one call to PVE per storage and node that has some of them."""
+        with self._db.read() as tx:
+            row = self._found(tx, ctx, kind, ref, Privilege.GUEST_AUDIT)
+            page = backups.page(tx, row, request)
+        return Page(self._as_they_are(ctx, row, page.data), page.count, page.next)
+
+    def get(self, ctx: Context, kind: GuestKind, ref: str, backup: str) -> View:
+        with self._db.read() as tx:
+            row = self._found(tx, ctx, kind, ref, Privilege.GUEST_AUDIT)
+            found = backups.view(backups.find(tx, row.id, backup))
+        (shown,) = self._as_they_are(ctx, row, [found])
+        return shown
+
+    def take(self, ctx: Context, kind: GuestKind, ref: str, spec: BackupSpec) -> Operation:
+        """Raises QuotaExceeded; Invalid for a storage outside the tenant's, or one that takes no backups."""
+        if "{{" in spec.notes:
+            raise Invalid({"notes": ["must not have {{ in it: Proxmox VE would put something of its own there"]})
+        with self._db.begin() as tx:
+            row = self._free_guest(tx, ctx, kind, ref, Privilege.GUEST_ALLOCATE)
+            storage = _storage_for(tx, row, spec.storage)
+            claim(tx, row, {Dimension.BACKUPS: len(backups.of_guest(tx, row.id)) + 1})
+            made = Backup(
+                id=str(uuid.uuid4()), guest_id=row.id, storage=storage, node=row.node, volid=None, mode=spec.mode,
+                compress=spec.compress, notes=spec.notes, state=BackupState.CREATING, size=0, cores=row.cores,
+                memory=row.memory, disk_gb=row.disk_gb,
+            )  # fmt: skip
+            tx.add(made)
+            parameters = dataclasses.replace(
+                guest_backup.of_row(guest.target(ctx, row), made), mode=spec.mode, compress=spec.compress,
+                notes=spec.notes,
+            )  # fmt: skip
+            return self._act(tx, ctx, row, guest_backup.BACKUPS[kind], parameters)
+
+    def delete(self, ctx: Context, kind: GuestKind, ref: str, backup: str) -> Operation:
+        with self._db.begin() as tx:
+            row = self._free_guest(tx, ctx, kind, ref, Privilege.GUEST_ALLOCATE)
+            going = backups.find(tx, row.id, backup)
+            going.state = BackupState.DELETING
+            parameters = guest_backup.of_row(guest.target(ctx, row), going)
+            return self._act(tx, ctx, row, guest_backup.REMOVALS[kind], parameters)
+
+    def _as_they_are(self, ctx: Context, row: Guest, ours: Sequence[View]) -> Sequence[View]:
+        """Nothing is called missing where the guest is gone, or has left its pool: PVE shows its tenant no archive of
+        it then."""
+        places = {(one.node, one.storage) for one in ours if one.state == BackupState.READY}
+        with self._db.read() as tx:
+            is_hidden = row.state == GuestState.MISSING or drift.has_left_its_pool(tx, row.id)
+        if not places or is_hidden:
+            return ours
+        pve = self._credentials.as_tenant(rules.acting(ctx, row.tenant_id))
+        there = {
+            volume.volid
+            for node, storage in sorted(places)
+            for volume in pve.node(NodeName(node)).storage_content(StorageId(storage), Content.BACKUP, VmId(row.vmid))
+        }
+        return [
+            one if one.state != BackupState.READY or one.volid in there
+            else dataclasses.replace(one, state=BackupState.MISSING)
+            for one in ours
+        ]  # fmt: skip
+
+
+def _storage_for(tx: Tx, row: Guest, wanted: StorageId | None) -> StorageId:
+    """One of the tenant's that takes backups and that the guest's node has; the one with the most room."""
+    granted = tenants.lock(tx, row.tenant_id).storages
+    found = [
+        place for place in clusters.storages(tx, row.cluster_id)
+        if place.name in granted and place.node == row.node and Content.BACKUP in place.content
+        and wanted in (None, place.name)
+    ]  # fmt: skip
+    if wanted is not None and not found:
+        raise Invalid({"storage": ["is not a storage that you may use for this"]})
+    if not found:
+        raise Conflict(
+            "None of the tenant's storages takes backups.", code="backup.no_storage",
+            remedy="Ask an administrator for a storage that takes backups.",
+        )  # fmt: skip
+    at_hand = [place for place in found if place.available]
+    if not at_hand:
+        raise CapacityExceeded("No storage for backups is at hand.", remedy="Try again later.")
+    return StorageId(min(at_hand, key=lambda place: (place.used - place.total, place.name)).name)

@@ -1,0 +1,141 @@
+"""Backups of guests of both kinds: PVE has them, the quota counts them, each is its guest's alone."""
+
+from __future__ import annotations
+
+import uuid
+from typing import Any
+
+import pytest
+
+from tests.guests.test_change import KINDS, allocated, make
+from tests.house import Caller, House
+
+
+@pytest.fixture(scope="module")
+def tenant(house: House) -> dict[str, Any]:
+    return house.make_tenant()
+
+
+@pytest.fixture(scope="module")
+def member(house: House, tenant: dict[str, Any]) -> Caller:
+    return house.make_member(tenant)
+
+
+def path_of(kind: str, guest: dict[str, Any], backup: dict[str, Any] | None = None) -> str:
+    return f"/proxmox/{kind}/{guest['id']}/backups" + (f"/{backup['id']}" if backup else "")
+
+
+def take(caller: Caller, kind: str, guest: dict[str, Any], **body: Any) -> dict[str, Any]:
+    made: dict[str, Any] = caller.done("POST", path_of(kind, guest), body or None)["result"]["backup"]
+    return made
+
+
+def shown(caller: Caller, kind: str, guest: dict[str, Any]) -> list[dict[str, Any]]:
+    rows: list[dict[str, Any]] = caller.get(path_of(kind, guest)).get_json()["data"]
+    return rows
+
+
+def archives(house: House, guest: dict[str, Any]) -> dict[str, dict[str, Any]]:
+    """Volid -> row, of all that PVE has of this guest."""
+    rows = house.pve.get(f"/nodes/{guest['node']}/storage/local/content?content=backup&vmid={guest['vmid']}")
+    return {row["volid"]: row for row in rows}
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_backups_are_taken_shown_counted_deleted_and_purged_with_their_guest(house: House, kind: str) -> None:
+    tenant = house.make_tenant({"backups": 2})
+    member = house.make_member(tenant)
+    guest = make(member, kind, start=True)
+    notes = "before 2.0\nwith \\n and a \\ in it"
+    made = take(member, kind, guest, mode="stop", compress="gzip", storage="local", notes=notes)
+    second = take(member, kind, guest)
+    assert member.get(f"/proxmox/{kind}/{guest['id']}").get_json()["state"] == "running", "as it was before"
+    assert member.get(path_of(kind, guest, made)).get_json() == made
+    assert [one["id"] for one in shown(member, kind, guest)] == [made["id"], second["id"]]
+    assert (made["mode"], made["compress"], made["notes"], made["state"]) == ("stop", "gzip", notes, "ready")
+    assert (made["cores"], made["memory"], made["disk_gb"]) == (1, 128, 1)
+    there = archives(house, guest)
+    assert there.keys() == {made["volid"], second["volid"]}
+    assert there[made["volid"]]["notes"] == f"poolhouse-backup: {made['id']}\n{notes}"
+    assert (there[made["volid"]]["size"], made["volid"].endswith(".gz")) == (made["size"], True)
+    assert allocated(member, tenant)["backups"] == 2
+    refused = member.post(path_of(kind, guest))
+    assert (refused.status_code, refused.get_json()["dimension"]) == (403, "backups")
+
+    member.done("DELETE", path_of(kind, guest, made))
+    assert archives(house, guest).keys() == {second["volid"]}
+    assert member.get(path_of(kind, guest, made)).status_code == 404
+    assert allocated(member, tenant)["backups"] == 1
+    member.done("DELETE", f"/proxmox/{kind}/{guest['id']}?force=true&purge=true")
+    assert archives(house, guest) == {}
+    assert allocated(member, tenant)["backups"] == 0
+
+
+def test_what_went_behind_our_back_is_missing_and_can_be_forgotten(
+    house: House, member: Caller, tenant: dict[str, Any]
+) -> None:
+    guest = make(member, "cts")
+    gone, kept = take(member, "cts", guest), take(member, "cts", guest)
+    before = allocated(member, tenant)["backups"]
+    house.pve.delete(f"/nodes/{guest['node']}/storage/local/content/{gone['volid']}")
+    mark = house.pve.mark()
+    assert [one["state"] for one in shown(member, "cts", guest)] == ["missing", "ready"]
+    (asked,) = house.pve.calls(mark)
+    assert (asked["method"], asked["path"].endswith("/storage/local/content")) == ("GET", True)
+    assert asked["user"] == f"{tenant['pve_user']}!poolhouse", "the tenant's own"
+    member.done("DELETE", path_of("cts", guest, gone))
+    assert [one["id"] for one in shown(member, "cts", guest)] == [kept["id"]]
+    assert allocated(member, tenant)["backups"] == before - 1
+
+
+def test_l5_a_backup_is_its_guests_alone(house: House, member: Caller) -> None:
+    """L7 too: that it is the same tenant's, or that PVE would take it, makes no difference."""
+    guest, other, machine = make(member, "cts"), make(member, "cts"), make(member, "vms")
+    backup = take(member, "cts", guest)
+    house.pve.post(f"/nodes/{guest['node']}/vzdump", vmid=other["vmid"], storage="local")
+    mark = house.pve.mark()
+    for path in (path_of("cts", other, backup), path_of("vms", machine, backup)):
+        assert member.get(path).status_code == member.delete(path).status_code == 404
+    assert shown(member, "cts", other) == [], "what somebody else has taken is none of ours"
+    assert member.post(path_of("cts", other), {"volid": backup["volid"]}).status_code == 422
+    assert house.pve.writes(mark) == []
+
+
+@pytest.mark.parametrize(
+    ("body", "field"),
+    [
+        ({"storage": "local-lvm"}, "storage"), ({"storage": "no-such"}, "storage"), ({"mode": "hot"}, "mode"),
+        ({"compress": "rar"}, "compress"), ({"notes": "{{cluster}}"}, "notes"), ({"notes": "\0"}, "notes"),
+        ({"notes": "x" * 1025}, "notes"), ({"dumpdir": "/tmp"}, "dumpdir"), ({"script": "/tmp/x"}, "script"),
+    ],
+)  # fmt: skip
+def test_what_pve_would_not_take_is_named(member: Caller, body: dict[str, Any], field: str) -> None:
+    guest = member.get("/proxmox/cts").get_json()["data"][0]
+    answer = member.post(path_of("cts", guest), body)
+    assert answer.status_code == 422
+    assert field in answer.get_json()["errors"]
+
+
+def test_a_backup_that_fails_leaves_nothing(house: House, member: Caller, tenant: dict[str, Any]) -> None:
+    guest = make(member, "vms")
+    before = allocated(member, tenant)
+    with house.pve.fault(kind="task_fails", task="vzdump", text="no space left on device"):
+        failed = member.post(path_of("vms", guest), wait=60)
+    assert (failed.status_code, failed.get_json()["code"]) == (507, "capacity.exceeded")
+    assert (shown(member, "vms", guest), archives(house, guest)) == ([], {})
+    assert allocated(member, tenant) == before
+
+
+def test_archives_that_are_kept_are_never_the_next_guests(house: House) -> None:
+    """PVE gives whoever holds a number its archives: one whose archives stay is not given again."""
+    tenant = house.make_tenant()
+    member = house.make_member(tenant)
+    guest = make(member, "cts")
+    kept = take(member, "cts", guest)
+    member.done("DELETE", f"/proxmox/cts/{guest['id']}")
+    assert archives(house, guest).keys() == {kept["volid"]}
+    assert allocated(member, tenant)["backups"] == 0
+    again = member.post(
+        "/proxmox/cts", {"name": f"c-{uuid.uuid4().hex[:8]}", "template": "debian-12", "vmid": guest["vmid"]}
+    )
+    assert (again.status_code, again.get_json()["code"]) == (409, "vmid.taken")
