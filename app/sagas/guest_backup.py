@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from typing import Any
 
 from app.db import backups, guests
@@ -103,8 +102,6 @@ def note(run: Run, p: Parameters) -> None:
             return
         row.volid, row.size, row.state = found.volid, found.size, BackupState.READY
         row.cores, row.memory, row.disk_gb = kept["cores"] or owner.cores, kept["memory"], kept["disk_gb"]
-        if found.ctime is not None:
-            row.created_at = datetime.fromtimestamp(found.ctime, UTC)
         guest.write_back(tx, p, seen)
 
 
