@@ -74,6 +74,8 @@ def _elsewhere(kind: str) -> Asking:
         guest = result["guest"]
         return "POST", f"/proxmox/{kind}s/{guest['id']}/migrate", {"node": "n1" if guest["node"] == "n2" else "n2"}
 
+    return ask
+
 
 def _without_backup(kind: str) -> Asking:
     def ask(result: Mapping[str, Any] | None) -> Request:
