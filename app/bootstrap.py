@@ -33,6 +33,7 @@ from app.services.guests import Guests
 from app.services.guests.backups import Backups
 from app.services.guests.conversions import Conversions
 from app.services.guests.disks import Disks
+from app.services.guests.firewall import Firewalls
 from app.services.guests.on_guest import NODE_QUEUE, STORAGE_QUEUE, GuestRules
 from app.services.guests.restarts import RestartRules, Restarts
 from app.services.guests.snapshots import Snapshots
@@ -106,6 +107,7 @@ def build(settings: Settings) -> House:
         snapshots=Snapshots(db, engine, credentials, rules),
         disks=Disks(db, engine, credentials, rules),
         backups=Backups(db, engine, credentials, rules),
+        firewalls=Firewalls(db, engine, credentials, rules),
         drift=Drifts(db, engine, credentials, vmid_rest=rules.vmid_rest),
         operations=Operations(db, engine, REGISTRY),
         templates=Templates(db),

@@ -176,6 +176,10 @@ def _is_disk(text: str) -> bool:
     return DiskName.form.fullmatch(text) is not None
 
 
+def _is_position(text: str) -> bool:
+    return re.fullmatch(r"0|[1-9][0-9]{0,4}", text, re.ASCII) is not None
+
+
 def _is_name(text: str) -> bool:
     return 1 <= len(text) <= 256 and is_printable(text)
 
@@ -203,6 +207,7 @@ _PATH_FORMS: dict[str, Callable[[str], bool]] = {
     "node": _is_name,
     "operation": is_uuid,
     "poolid": _is_name,
+    "pos": _is_position,
     "storage": _is_name,
     "snapshot": _is_snapshot,
     "template": is_uuid,

@@ -154,7 +154,7 @@ class PveChanged(PveRefused):
     title = "Changed meanwhile"
 
     def __init__(self, detail: str = "The configuration was changed by someone else meanwhile.", **more: Any) -> None:
-        super().__init__(detail, **{**more, "remedy": "Read it again (`GET .../config`) and repeat the change."})
+        super().__init__(detail, **{**more, "remedy": "Read it again and repeat the change."})
 
 
 class PveDenied(PveRefused):

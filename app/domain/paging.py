@@ -6,6 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
+from app.domain.errors import Invalid
+
 T = TypeVar("T")
 
 
@@ -25,3 +27,19 @@ class Page(Generic[T]):
     data: Sequence[T]
     count: int
     next: str | None
+
+
+def first_of(cursor: str | None) -> int:
+    """Of lists whose cursor is a row's number: which row the page begins with. Raises Invalid."""
+    if cursor is None:
+        return 0
+    if not (cursor.isascii() and cursor.isdigit()) or len(cursor) > 9:
+        raise Invalid({"cursor": ["is not a cursor of this list"]})
+    return int(cursor)
+
+
+def numbered(rows: Sequence[T], request: PageRequest) -> Page[T]:
+    """A page out of all rows; its cursor is the number of the next one's first row."""
+    start = first_of(request.cursor)
+    following = start + request.limit
+    return Page(rows[start:following], len(rows), str(following) if following < len(rows) else None)

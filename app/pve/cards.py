@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import ipaddress
-from collections.abc import Iterable
+import re
+from collections.abc import Iterable, Mapping
 
 from app.domain.errors import Invalid
 from app.domain.guests import GuestKind, Network, NetworkChange
@@ -46,6 +47,17 @@ def changed_card(card: str, kind: GuestKind, change: NetworkChange) -> str:
         elif value is not None:
             properties[name] = _number(value)
     return ",".join(f"{name}={value}" if value else name for name, value in properties.items())
+
+
+def guarded_cards(options: Mapping[str, str]) -> Mapping[str, tuple[str, str]]:
+    """Of a config's cards those without PVE's firewall: as they are, and with it."""
+    found = {}
+    for name, card in options.items():
+        properties = card.split(",")
+        if re.fullmatch(r"net\d+", name, re.ASCII) and "firewall=1" not in properties:
+            kept = [part for part in properties if not part.startswith("firewall=")]
+            found[name] = card, ",".join([*kept, "firewall=1"])
+    return found
 
 
 def address_properties(ip: str, gw: str | None) -> list[str]:

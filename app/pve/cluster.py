@@ -135,6 +135,10 @@ class ClusterApi:
             for row in rows(self._client.get(("nodes",)))
         ]
 
+    def firewall_macros(self) -> list[str]:
+        """GET /cluster/firewall/macros: names of services, each with its protocol and ports. Anybody may ask."""
+        return [row.text("macro") for row in rows(self._client.get(("cluster", "firewall", "macros")))]
+
 
 def version_of(answer: object) -> PveVersion:
     row = Row(answer)

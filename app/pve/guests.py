@@ -15,6 +15,7 @@ from app.domain.identifiers import DiskName, NodeName, SnapshotName, StorageId, 
 from app.pve import tasks
 from app.pve.answers import Row, rows, upid
 from app.pve.disks import Disk, disks_of
+from app.pve.firewall import GuestFirewallApi
 from app.pve.speaking import Path, Scalar, Speaker
 
 MARK = re.compile(r"^poolhouse-guest: \S+", re.MULTILINE)
@@ -202,6 +203,10 @@ class GuestApi(ABC):
         self.node = node
         self.vmid = vmid
         self._path: Path = ("nodes", node, self.folder, vmid)
+
+    @property
+    def firewall(self) -> GuestFirewallApi:
+        return GuestFirewallApi(self._client, (*self._path, "firewall"))
 
     # -- reading
 

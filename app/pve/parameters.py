@@ -11,6 +11,7 @@ import re
 from collections.abc import Mapping
 
 from app.domain.errors import Invalid
+from app.domain.firewall import LogLevel, RuleAction, RuleType
 from app.domain.identifiers import (
     DiskName,
     GuestName,
@@ -43,11 +44,13 @@ def check(method: str, path: Path, params: Mapping[str, str | int | float]) -> N
 
 
 def call_of(method: str, path: Path) -> str:
-    """A call as the table names it: `PUT lxc/config` for PUT /nodes/n1/lxc/100/config, and a snapshot's name left out
-    as the guest's number is."""
+    """A call as the table names it: `PUT lxc/config` for PUT /nodes/n1/lxc/100/config; a snapshot's name and a rule's
+    position are left out as the guest's number is."""
     below = [str(part) for part in path[4:]]
     if below[:1] == ["snapshot"] and len(below) > 1:
         below[1] = "{snapname}"
+    if below[:2] == ["firewall", "rules"] and len(below) > 2:
+        below[2] = "{pos}"
     return f"{method} {'/'.join([str(path[2]), *below])}"
 
 
@@ -158,12 +161,43 @@ _MOVED: Forms = {"storage": _of(StorageId), "delete": _FLAG}
 _SHUT_DOWN: Forms = {"timeout": _WHOLE, "forceStop": _FLAG}
 _SNAPSHOT: Forms = {"snapname": _of(SnapshotName), "description": _NOTES}
 _NOTHING: Forms = {}
+_LOG_LEVEL = "|".join(LogLevel)
+_ACTION = "|".join(RuleAction)
+#: A group's name is an action to PVE. What somebody else has written into a rule (names of IP sets and aliases) is put
+#: back when a change is undone.
+_RULE: Forms = {
+    "type": "|".join(RuleType),
+    "action": r"[A-Za-z][A-Za-z0-9_-]{1,19}",
+    "enable": _FLAG,
+    "macro": r"[A-Za-z0-9]{1,128}",
+    "iface": r"net\d{1,2}",
+    "source": r"[A-Za-z0-9+/:.,_-]{1,512}",
+    "dest": r"[A-Za-z0-9+/:.,_-]{1,512}",
+    "proto": r"[a-z0-9-]{1,20}",
+    "sport": r"[A-Za-z0-9:,_-]{1,256}",
+    "dport": r"[A-Za-z0-9:,_-]{1,256}",
+    "icmp-type": r"[A-Za-z0-9/-]{1,40}",
+    "log": _LOG_LEVEL,
+    "comment": _LINE,
+}
+_CHANGED_RULE: Forms = {**_RULE, "moveto": _WHOLE, "delete": _NAMES, "digest": _DIGEST}
+_FIREWALL: Forms = {
+    **dict.fromkeys(("enable", "dhcp", "ndp", "radv", "macfilter", "ipfilter"), _FLAG),
+    **dict.fromkeys(("policy_in", "policy_out"), _ACTION),
+    **dict.fromkeys(("log_level_in", "log_level_out"), _LOG_LEVEL),
+    "delete": r"[a-z_]+(?:,[a-z_]+)*",
+    "digest": _DIGEST,
+}
 
 
 def _of_both(folder: str) -> Mapping[str, Forms]:
     return {
         f"PUT {folder}/resize": _GROWN,
         f"POST {folder}/template": _NOTHING,
+        f"PUT {folder}/firewall/options": _FIREWALL,
+        f"POST {folder}/firewall/rules": _RULE,
+        f"PUT {folder}/firewall/rules/{{pos}}": _CHANGED_RULE,
+        f"DELETE {folder}/firewall/rules/{{pos}}": {"digest": _DIGEST},
         f"POST {folder}/snapshot/{{snapname}}/rollback": _NOTHING,
         f"DELETE {folder}/snapshot/{{snapname}}": {"force": _FLAG},
         f"POST {folder}/status/shutdown": _SHUT_DOWN,

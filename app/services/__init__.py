@@ -13,6 +13,7 @@ from app.services.guests import Guests
 from app.services.guests.backups import Backups
 from app.services.guests.conversions import Conversions
 from app.services.guests.disks import Disks
+from app.services.guests.firewall import Firewalls
 from app.services.guests.restarts import Restarts
 from app.services.guests.snapshots import Snapshots
 from app.services.health import Health
@@ -51,6 +52,7 @@ class Services:
     snapshots: Snapshots
     disks: Disks
     backups: Backups
+    firewalls: Firewalls
     drift: Drifts
     operations: Operations
     templates: Templates

@@ -9,9 +9,8 @@ from app.db import clusters
 from app.db.session import Database
 from app.domain.access import Context, Privilege
 from app.domain.clusters import Node, NodeTask
-from app.domain.errors import Invalid
 from app.domain.identifiers import NodeName
-from app.domain.paging import Page, PageRequest
+from app.domain.paging import Page, PageRequest, first_of
 from app.policy import rules
 from app.pve import Interface, NodeApi, NodeStatus, PveVersion, Service, TaskRow
 from app.sagas.credentials import Credentials
@@ -45,7 +44,7 @@ class Nodes:
 
     def tasks(self, ctx: Context, cluster: str | None, node: str, request: PageRequest) -> Page[NodeTask]:
         """Newest first; `cursor` is the number of the first."""
-        start = _number(request.cursor)
+        start = first_of(request.cursor)
         found, total = self._asked(ctx, cluster, node).task_page(start=start, limit=request.limit)
         following = start + request.limit
         return Page([_task(row) for row in found], total, str(following) if following < total else None)
@@ -56,14 +55,6 @@ class Nodes:
         with self._db.read() as tx:
             row = clusters.find_node(tx, clusters.find(tx, rules.visible(ctx), cluster).id, node)
             return self._credentials.as_admin(row.cluster_id).node(NodeName(row.name))
-
-
-def _number(cursor: str | None) -> int:
-    if cursor is None:
-        return 0
-    if not (cursor.isascii() and cursor.isdigit()) or len(cursor) > 9:
-        raise Invalid({"cursor": ["is not a cursor of this list"]})
-    return int(cursor)
 
 
 def _task(row: TaskRow) -> NodeTask:

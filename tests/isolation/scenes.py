@@ -62,13 +62,12 @@ def made(house: House) -> Iterator[Scenes]:
     try:
         with _unpublished(db) as hidden, house.another_storage() as storage:
             both = ["local", "local-lvm"]
-            victim = _scene(
-                house, hidden["ct"], second_disks=True, storages=[*both, storage], bridges=["vmbr0", "vmbr1"]
-            )
+            granted = {"storages": [*both, storage], "bridges": ["vmbr0", "vmbr1"]}
+            victim = _scene(house, hidden["ct"], second_disks=True, rules=2, **granted)
             published = next(
                 one["id"] for one in house.admin().get("/templates").get_json()["data"] if one["published"]
             )
-            stranger = _scene(house, published, storages=both, bridges=["vmbr0"])
+            stranger = _scene(house, published, rules=1, storages=both, bridges=["vmbr0"])
             suspended = _scene(house, published)
             house.admin().patch(f"/tenants/{suspended.tenant['id']}", {"suspended": True})
             roles = {role: house.make_member(victim.tenant, role) for role in ("viewer", "operator", "owner")}
@@ -81,7 +80,8 @@ def made(house: House) -> Iterator[Scenes]:
         db.close()
 
 
-def _scene(house: House, template: str, *, second_disks: bool = False, **granted: Any) -> Scene:
+def _scene(house: House, template: str, *, second_disks: bool = False, rules: int = 0, **granted: Any) -> Scene:
+    """`rules`: how many firewall rules each guest has; of them the last one is named, which who has fewer has not."""
     tenant = house.make_tenant(**granted)
     owner = house.make_member(tenant, "owner")
     foundling = next(_FOUNDLINGS)
@@ -92,6 +92,8 @@ def _scene(house: House, template: str, *, second_disks: bool = False, **granted
     snapshot = f"s-{uuid.uuid4().hex[:8]}"
     for kept in (f"/proxmox/cts/{ct['id']}", f"/proxmox/vms/{machine['id']}"):
         owner.done("POST", f"{kept}/snapshots", {"name": snapshot})
+        for _ in range(rules):
+            owner.done("POST", f"{kept}/firewall/rules", {"type": "in", "action": "ACCEPT"})
     if second_disks:
         owner.done("POST", f"/proxmox/vms/{machine['id']}/disks", {"size_gb": 1, "storage": "local-lvm"})
         mounted = {"size_gb": 1, "storage": "local-lvm", "path": "/srv/data"}
@@ -113,6 +115,7 @@ def _scene(house: House, template: str, *, second_disks: bool = False, **granted
         "disks": ("scsi1", "mp0") if second_disks else ("scsi0", "rootfs"),
         "backups": tuple(taken),
         "vms/backups": tuple(taken[1:]),
+        "rules": (str(max(0, rules - 1)),),
         "members": (me["id"], me["username"]),
         "users": (me["id"], me["username"]),
         "api-keys": (key["id"],),

@@ -75,6 +75,7 @@ PATHS: Mapping[str, Reference] = {
         "snapshots",
         "disks",
         "backups",
+        "rules",
         "templates",
         "api-keys",
         "drift",
@@ -116,6 +117,7 @@ PLAIN: Mapping[str, str] = {
     "node": "narrows the caller's own guests",
     "cloud_init.user": "a user inside the guest",
     "ssh_keys": "a public key itself",
+    "source": "addresses that a firewall rule is about",
     "interface": "a network card of the caller's own guest",
 }
 

@@ -149,6 +149,15 @@ def _on_drift(verb: str) -> Callable[[Mapping[str, Any] | None], Request]:
     return ask
 
 
+_RULE = {"type": "in", "action": "ACCEPT", "macro": "SSH"}
+
+
+def _ruled(kind: str) -> tuple[Asking, ...]:
+    """A guest with two firewall rules, which differ."""
+    on_top = (_on_guest(kind, "POST", "/firewall/rules", {**_RULE, "comment": word}) for word in ("a", "b"))
+    return (_make(kind), *on_top)
+
+
 def scenes() -> list[Scene]:
     found = [
         Scene("tenant.create", "", _tenant, by_admin=True),
@@ -164,6 +173,7 @@ def scenes() -> list[Scene]:
         Scene("guest.repair", "outside", _on_drift("repair"), (_make("ct"),), by_admin=True, behind=_taken_out),
     ]
     larger = {"memory": 256, "cores": 2, "tags": ["b"], "net": {"vlan": 5}, "disk_increment_gb": 1}
+    filtering = {"enable": True, "policy_in": "DROP"}
     for kind in _BODIES:
         stopped, running, large = (_make(kind),), (_make(kind, start=True),), (_make(kind, memory=256),)
         grown = {"memory": 192, "description": "grown", "disk_increment_gb": 1}
@@ -193,6 +203,13 @@ def scenes() -> list[Scene]:
             Scene(f"{kind}.backup", "", _on_guest(kind, "POST", "/backups", {"mode": "stop"}), running),
             Scene(f"{kind}.delete_backup", "", _without_backup(kind), backed_up),
             Scene(f"{kind}.delete", "purged", _on_guest(kind, "DELETE", "?purge=true"), backed_up),
+            Scene(f"{kind}.firewall", "", _on_guest(kind, "PUT", "/firewall/options", filtering), running),
+            Scene(
+                f"{kind}.firewall_rule",
+                "",
+                _on_guest(kind, "POST", "/firewall/rules", {**_RULE, "pos": 1}),
+                _ruled(kind),
+            ),
             Scene(f"{kind}.delete", "", _on_guest(kind, "DELETE", "?force=true"), running),
         ]
     frozen = (_make("vm", start=True), _on_guest("vm", "POST", "/suspend"))
@@ -200,5 +217,7 @@ def scenes() -> list[Scene]:
         *found,
         Scene("vm.suspend", "", _on_guest("vm", "POST", "/suspend"), (_make("vm", start=True),)),
         Scene("vm.resume", "", _on_guest("vm", "POST", "/resume"), frozen),
+        Scene("ct.firewall_rule", "moved", _on_guest("ct", "PUT", "/firewall/rules/0", {"pos": 1}), _ruled("ct")),
+        Scene("vm.firewall_rule", "deleted", _on_guest("vm", "DELETE", "/firewall/rules/1"), _ruled("vm")),
         Scene("vm.reset", "", _on_guest("vm", "POST", "/reset"), (_make("vm", start=True),)),
     ]

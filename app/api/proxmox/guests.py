@@ -13,6 +13,7 @@ from flask.views import MethodView
 from app import current
 from app.api import json
 from app.api.conventions import blp, expected_etags
+from app.api.proxmox import firewall
 from app.api.proxmox.backups import BackupsView, BackupView
 from app.api.proxmox.disks import DiskMoveView, DisksView, DiskView
 from app.api.schemas.guests import (
@@ -254,7 +255,7 @@ def views(
     kind: GuestKind, collection: type[MethodView], item: type[MethodView], disks: type[DisksView]
 ) -> Mapping[str, Any]:
     """Path below the kind's own -> view of that kind."""
-    of_kind = {
+    of_kind: Mapping[str, type[MethodView]] = {
         "/<guest>/status": StatusView,
         "/<guest>/metrics": MetricsView,
         "/<guest>/config": ConfigView,
@@ -275,6 +276,7 @@ def views(
         "/<guest>/disks/<disk>/move": DiskMoveView,
         "/<guest>/backups": BackupsView,
         "/<guest>/backups/<backup>": BackupView,
+        **firewall.VIEWS,
     }
     made = {path: type(f"{kind.upper()}{view.__name__}", (view,), {"kind": kind}) for path, view in of_kind.items()}
     return {"": collection, "/<guest>": item, "/<guest>/disks": disks, **made}
