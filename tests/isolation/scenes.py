@@ -62,8 +62,9 @@ def made(house: House) -> Iterator[Scenes]:
     try:
         with _unpublished(db) as hidden, house.another_storage() as storage:
             both = ["local", "local-lvm"]
-            granted = {"storages": [*both, storage], "bridges": ["vmbr0", "vmbr1"]}
-            victim = _scene(house, hidden["ct"], second_disks=True, rules=2, **granted)
+            victim = _scene(
+                house, hidden["ct"], second_disks=True, rules=2, storages=[*both, storage], bridges=["vmbr0", "vmbr1"]
+            )
             published = next(
                 one["id"] for one in house.admin().get("/templates").get_json()["data"] if one["published"]
             )
