@@ -156,6 +156,23 @@ class Restart:
 
 
 @dataclass(frozen=True)
+class LogIn:
+    """How one gets into a guest, as the user that it was made with; None stays as it is."""
+
+    password: str | None = field(default=None, repr=False)
+    ssh_keys: tuple[str, ...] | None = None
+
+
+@dataclass(frozen=True)
+class Rebuild:
+    """A guest begins anew, from a template, with its number, size, cards and tags; what was on its disks is gone."""
+
+    template: str
+    log_in: LogIn = field(default_factory=LogIn)
+    start: bool = False
+
+
+@dataclass(frozen=True)
 class GuestFilter:
     """What a list of guests is narrowed to; `poolid` and `tenant` are resolved within what the caller may see."""
 

@@ -21,6 +21,7 @@ from app.pve.speaking import Path, Scalar, Speaker
 MARK = re.compile(r"^poolhouse-guest: \S+", re.MULTILINE)
 #: PVE 9.1: `Configuration file 'nodes/n1/lxc/101.conf' does not exist`. An unknown node's name reads otherwise.
 _NO_CONFIG = re.compile(r"[Cc]onfiguration file .* does not exist")
+_DRIVE = re.compile(r"(scsi|virtio|sata|ide)\d+", re.ASCII)
 _ADDRESSED, _ADDRESS = re.compile(r"(net|ipconfig)\d+", re.ASCII), re.compile(r"(?:^|,)ip6?=([0-9A-Fa-f:.]+)/")
 _LOCALHOST = (ipaddress.ip_address("127.0.0.1"), ipaddress.ip_address("::1"))
 
@@ -82,6 +83,10 @@ class GuestConfig:
             for match in _ADDRESS.finditer(value)
         ]
         return tuple(outward(found))
+
+    @property
+    def has_cloud_init(self) -> bool:
+        return any(_DRIVE.fullmatch(key) and "cloudinit" in value for key, value in self.values.items())
 
     @property
     def template(self) -> bool:

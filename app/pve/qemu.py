@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from urllib.parse import quote
 
@@ -95,6 +95,12 @@ class VmApi(GuestApi):
         }
         return upid(self._client.post((*self._path, "clone"), params))
 
+    def set_log_in(self, *, password: str | None, keys: Sequence[str] | None) -> None:
+        """By cloud-init, at the next boot. None stays; no keys at all takes them away."""
+        given: dict[str, Scalar] = {"cipassword": password, "sshkeys": _quoted(keys or ())}
+        gone = ["sshkeys"] if keys is not None and not keys else []
+        self.update({name: value for name, value in given.items() if value is not None}, delete=gone)
+
     def make_template(self) -> Upid:
         return upid(self._client.post((*self._path, "template"), {}))
 
@@ -135,12 +141,16 @@ class VmApi(GuestApi):
 
 
 def _cloud_init(wanted: CloudInit, net: Network) -> Mapping[str, Scalar]:
-    keys = ssh_keys(wanted.ssh_keys)
     return {
         "ciuser": wanted.user,
         "cipassword": wanted.password,
-        # PVE wants the keys percent-encoded inside the form field: blanks as %20, never as plus.
-        "sshkeys": quote(keys, safe="") if keys else None,
+        "sshkeys": _quoted(wanted.ssh_keys),
         "ipconfig0": ",".join(address_properties(wanted.ip or net.ip, wanted.gw or net.gw)),
         "nameserver": nameservers(wanted.nameserver) if wanted.nameserver else None,
     }
+
+
+def _quoted(keys: Sequence[str]) -> str | None:
+    """PVE wants the keys percent-encoded inside the form field: blanks as %20, never as plus."""
+    lines = ssh_keys(keys)
+    return quote(lines, safe="") if lines else None

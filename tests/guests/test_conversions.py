@@ -67,3 +67,32 @@ def test_an_administrator_moves_a_guest_to_another_node(house: House, member: Ca
     assert (failed.status_code, failed.get_json()["code"]) == (502, "pve.task_failed")
     assert member.get(f"/proxmox/{kind}/{guest['id']}").get_json()["node"] == back
     member.done("DELETE", f"/proxmox/{kind}/{guest['id']}")
+
+
+KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIHqS0Jr9gWnUrSgTcu0pnlQhQp6vR5y2DbQ4ZxT1a9mP maria@example"
+
+
+def test_a_vm_gets_a_new_log_in_by_cloud_init(house: House, member: Caller) -> None:
+    """L46, L80: it is told at its next boot; the password is kept nowhere."""
+    secret = "Zq-unfindable-4417"
+    guest = make(member, "vms", cloud_init={"user": "maria", "ssh_keys": [KEY]}, start=True)
+    path = f"/proxmox/vms/{guest['id']}/credentials"
+    assert member.done("POST", path, {"password": secret})["result"]["pending"] is True
+    after = config(house, "vms", guest)
+    assert (after["ciuser"], after["cipassword"]) == ("maria", "**********")
+    assert "maria%40example" in after["sshkeys"]
+    assert house.pve.state()["guests"][str(guest["vmid"])]["config"]["cipassword"] == secret
+    member.done("POST", path, {"ssh_keys": []})
+    after = config(house, "vms", guest)
+    assert (after["ciuser"], "sshkeys" in after) == ("maria", False)
+    raw = b"".join(file.read_bytes() for file in house.state_dir.rglob("*") if file.is_file())
+    assert secret.encode() not in raw
+    for body, field in (({}, "password"), ({"ssh_keys": ["x"]}, "ssh_keys")):
+        refused = member.post(path, body)
+        assert (refused.status_code, [*refused.get_json()["errors"]]) == (422, [field])
+    bare = make(member, "vms")
+    told = member.post(f"/proxmox/vms/{bare['id']}/credentials", {"password": secret}, wait=30)
+    assert (told.status_code, told.get_json()["code"]) == (409, "guest.no_cloud_init")
+    ct = make(member, "cts")
+    refused = member.post(f"/proxmox/cts/{ct['id']}/credentials", {"password": secret})
+    assert (refused.status_code, refused.get_json()["code"]) == (409, "guest.unsupported")

@@ -212,6 +212,9 @@ def scenes() -> list[Scene]:
             ),
             Scene(f"{kind}.delete", "", _on_guest(kind, "DELETE", "?force=true"), running),
         ]
+    log_in = {"password": "a secret word", "ssh_keys": []}
+    prepared = (_make("vm", cloud_init={"user": "root"}, start=True),)
+    found.append(Scene("vm.credentials", "", _on_guest("vm", "POST", "/credentials", log_in), prepared))
     frozen = (_make("vm", start=True), _on_guest("vm", "POST", "/suspend"))
     return [
         *found,

@@ -19,6 +19,7 @@ from app.api.proxmox.disks import DiskMoveView, DisksView, DiskView
 from app.api.schemas.guests import (
     DeleteQuerySchema,
     GuestConfigSchema,
+    GuestLogInSchema,
     GuestQuerySchema,
     GuestSchema,
     GuestStatusSchema,
@@ -34,7 +35,7 @@ from app.api.schemas.guests import (
 )
 from app.api.schemas.lists import Listing, page_of
 from app.api.schemas.snapshots import SnapshotCreateSchema, SnapshotQuerySchema, SnapshotSchema
-from app.domain.guests import GuestChange, GuestFilter, GuestKind, NetworkChange, Restart
+from app.domain.guests import GuestChange, GuestFilter, GuestKind, LogIn, NetworkChange, Restart
 from app.domain.identifiers import NodeName
 from app.domain.operations import Operation
 from app.domain.paging import Page, PageRequest
@@ -172,6 +173,19 @@ class MigrateView(MethodView):
         return current.services.conversions.migrate(current.ctx, self.kind, guest, wanted["node"])
 
 
+class CredentialsView(MethodView):
+    kind: ClassVar[GuestKind]
+
+    @blp.arguments(GuestLogInSchema, example={"password": "correct horse battery"})
+    @blp.accepted()
+    def post(self, wanted: LogIn, guest: str) -> Operation:
+        """Give a VM a new password or new ssh keys, by cloud-init; Proxmox VE has nothing like it for containers (409)
+
+        A VM that runs is told at its next start: `pending` of the result.
+        """
+        return current.services.conversions.change_log_in(current.ctx, self.kind, guest, wanted)
+
+
 class ButtonView(MethodView):
     kind: ClassVar[GuestKind]
     button: ClassVar[str]
@@ -265,6 +279,7 @@ def views(
         "/<guest>/restart": RestartView,
         "/<guest>/template": TemplateView,
         "/<guest>/migrate": MigrateView,
+        "/<guest>/credentials": CredentialsView,
         "/<guest>/reset": ResetView,
         "/<guest>/suspend": SuspendView,
         "/<guest>/resume": ResumeView,

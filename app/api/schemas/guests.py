@@ -31,6 +31,7 @@ from app.domain.guests import (
     GuestChange,
     GuestFilter,
     GuestState,
+    LogIn,
     Network,
     NetworkChange,
     Placement,
@@ -455,6 +456,18 @@ class RestartSchema(Schema):
         metadata={"description": "Seconds after its success in which the guest is not restarted again."},
     )  # fmt: skip
     shutdown_timeout = Whole(1, 600, load_default=60, metadata={"description": "Seconds to shut down in."})
+
+
+class GuestLogInSchema(Schema):
+    makes = LogIn
+
+    password = Text(least=5, most=128, metadata={"format": "password"})
+    ssh_keys = _ssh_keys()
+
+    @validates_schema
+    def check_any(self, data: dict[str, Any], **_: Any) -> None:
+        if "password" not in data and "ssh_keys" not in data:
+            raise ValidationError("must be given, or ssh_keys", "password")
 
 
 class MigrateSchema(Schema):

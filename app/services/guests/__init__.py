@@ -237,9 +237,6 @@ class Guests(OnGuest):
             row.state = GuestState.DELETING
             return operation
 
-    def _seal(self, password: str | None, row: Guest) -> str | None:
-        return self._credentials.seal(password, belongs_to=row.id) if password else None
-
     def _who(self, ctx: Context, row: Guest, tenant: Tenant) -> dict[str, Any]:
         return {
             "guest": row.id, "tenant": rules.acting(ctx, tenant.id), "cluster": row.cluster_id, "poolid": tenant.poolid,

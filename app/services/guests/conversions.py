@@ -7,10 +7,10 @@ from app.db.models import Guest
 from app.db.session import Tx
 from app.domain.access import Context, Privilege
 from app.domain.errors import Conflict, Invalid
-from app.domain.guests import GuestKind, GuestState
+from app.domain.guests import GuestKind, GuestState, LogIn
 from app.domain.identifiers import NodeName
 from app.domain.operations import Operation
-from app.sagas import guest, guest_migrate, guest_template
+from app.sagas import guest, guest_credentials, guest_migrate, guest_template
 from app.services.guests.on_guest import OnGuest, require_no_template
 
 
@@ -36,6 +36,21 @@ class Conversions(OnGuest):
             _require_home(tx, row, node)
             parameters = guest_migrate.Parameters(**guest.target(ctx, row), target=node)
             return self._act(tx, ctx, row, guest_migrate.MIGRATIONS[kind], parameters)
+
+    def change_log_in(self, ctx: Context, kind: GuestKind, ref: str, wanted: LogIn) -> Operation:
+        """Conflict `guest.unsupported` for a container."""
+        with self._db.begin() as tx:
+            row = self._free_guest(tx, ctx, kind, ref, Privilege.GUEST_ALLOCATE)
+            if kind != GuestKind.VM:
+                raise Conflict(
+                    "Proxmox VE cannot change a container's password or keys.", code="guest.unsupported",
+                    remedy="Change them inside the container, or rebuild it with new ones.",
+                )  # fmt: skip
+            parameters = guest_credentials.Parameters(
+                **guest.target(ctx, row), password=self._seal(wanted.password, row),
+                ssh_keys=list(wanted.ssh_keys) if wanted.ssh_keys is not None else None,
+            )  # fmt: skip
+            return self._act(tx, ctx, row, guest_credentials.SAGA, parameters)
 
 
 def _require_home(tx: Tx, row: Guest, node: str) -> None:

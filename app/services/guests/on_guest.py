@@ -118,9 +118,14 @@ class OnGuest:
         )  # fmt: skip
         return self._act(tx, ctx, row, guest_change.CHANGES[GuestKind(row.kind)], parameters)
 
-    def _act(self, tx: Tx, ctx: Context, row: Guest, saga: Saga, parameters: Any) -> Operation:
+    def _act(
+        self, tx: Tx, ctx: Context, row: Guest, saga: Saga, parameters: Any, to: Submission | None = None
+    ) -> Operation:
         audit.record(tx, ctx, saga.type, tenant=row.tenant_id, guest=row.id, subject=row.name)
-        return self._engine.submit(tx, ctx, saga, parameters, to_node(row))
+        return self._engine.submit(tx, ctx, saga, parameters, to or to_node(row))
+
+    def _seal(self, password: str | None, row: Guest) -> str | None:
+        return self._credentials.seal(password, belongs_to=row.id) if password else None
 
 
 def require_free(tx: Tx, row: Guest) -> None:
