@@ -31,6 +31,7 @@ from app.services.drift import Drifts
 from app.services.drift.comparing import Comparison
 from app.services.guests import Guests
 from app.services.guests.backups import Backups
+from app.services.guests.clones import Clones
 from app.services.guests.conversions import Conversions
 from app.services.guests.disks import Disks
 from app.services.guests.firewall import Firewalls
@@ -108,6 +109,7 @@ def build(settings: Settings) -> House:
         disks=Disks(db, engine, credentials, rules),
         backups=Backups(db, engine, credentials, rules),
         firewalls=Firewalls(db, engine, credentials, rules),
+        clones=Clones(db, engine, credentials, rules),
         drift=Drifts(db, engine, credentials, vmid_rest=rules.vmid_rest),
         operations=Operations(db, engine, REGISTRY),
         templates=Templates(db),

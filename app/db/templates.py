@@ -49,6 +49,12 @@ def published(tx: Tx, cluster: str, kind: GuestKind, ref: str) -> Template | Non
     ).first()
 
 
+def published_guests(tx: Tx, kind: GuestKind, vmid: int) -> dict[str, str]:
+    """Cluster -> name of the published template of this kind that is this very guest there."""
+    wanted = sa.and_(Template.kind == kind, Template.published, Template.vmid == vmid)
+    return {row[0]: row[1] for row in tx.execute(sa.select(Template.cluster_id, Template.name).where(wanted))}
+
+
 def _view(row: Template) -> domain.Template:
     return domain.Template(
         id=row.id,

@@ -100,6 +100,19 @@ class VmSpec:
 
 
 @dataclass(frozen=True)
+class CloneSpec:
+    """A guest out of another one. `full`: with disks of its own; else linked to a template's, where those are.
+
+    `storage` None: where the source has its disks. `poolid` None: in the source's pool.
+    """
+
+    name: GuestName
+    full: bool = True
+    storage: StorageId | None = None
+    poolid: str | None = None
+
+
+@dataclass(frozen=True)
 class NetworkChange:
     """What is to be different about a network card: None stays as it is, a `vlan` or `rate` of 0 goes.
 

@@ -11,7 +11,7 @@ from typing import ClassVar, Protocol
 from urllib.parse import unquote
 
 from app.domain.errors import Invalid, PveAbsent
-from app.domain.identifiers import DiskName, NodeName, SnapshotName, StorageId, Upid, VmId
+from app.domain.identifiers import DiskName, GuestName, NodeName, PoolId, SnapshotName, StorageId, Upid, VmId
 from app.pve import tasks
 from app.pve.answers import Row, rows, upid
 from app.pve.disks import Disk, disks_of
@@ -22,6 +22,7 @@ MARK = re.compile(r"^poolhouse-guest: \S+", re.MULTILINE)
 #: PVE 9.1: `Configuration file 'nodes/n1/lxc/101.conf' does not exist`. An unknown node's name reads otherwise.
 _NO_CONFIG = re.compile(r"[Cc]onfiguration file .* does not exist")
 _DRIVE = re.compile(r"(scsi|virtio|sata|ide)\d+", re.ASCII)
+_BRIDGE = re.compile(r"(?:^|,)bridge=([^,]+)", re.ASCII)
 _ADDRESSED, _ADDRESS = re.compile(r"(net|ipconfig)\d+", re.ASCII), re.compile(r"(?:^|,)ip6?=([0-9A-Fa-f:.]+)/")
 _LOCALHOST = (ipaddress.ip_address("127.0.0.1"), ipaddress.ip_address("::1"))
 
@@ -110,6 +111,12 @@ class GuestConfig:
     def disks(self) -> tuple[Disk, ...]:
         """Those with data of the guest: no CD, no cloud-init drive, nothing unused."""
         return tuple(disks_of(self.values))
+
+    @property
+    def bridges(self) -> frozenset[str]:
+        """That its network cards are on."""
+        found = (_BRIDGE.search(value) for key, value in self.values.items() if re.fullmatch(r"net\d+", key))
+        return frozenset(bridge.group(1) for bridge in found if bridge is not None)
 
     @property
     def size(self) -> Mapping[str, int]:
@@ -215,8 +222,9 @@ class GuestApi(ABC):
 
     # -- reading
 
-    def config(self) -> GuestConfig:
-        row = Row(self._client.get((*self._path, "config")))
+    def config(self, *, current: bool = False) -> GuestConfig:
+        """As it will be at the next start, or, with `current`, as it runs."""
+        row = Row(self._client.get((*self._path, "config"), {"current": True} if current else {}))
         return GuestConfig({key: str(value) for key, value in row.values.items() if value is not None})
 
     def is_absent(self) -> bool:
@@ -355,6 +363,13 @@ class GuestApi(ABC):
         """With the volumes that only this node has, onto storages of the same names."""
 
     # -- changing
+
+    @abstractmethod
+    def clone(
+        self, *, newid: VmId, name: GuestName, full: bool, pool: PoolId, description: str,
+        storage: StorageId | None = None, target: NodeName | None = None,
+    ) -> Upid:  # fmt: skip
+        """The task that makes another guest out of this one; its UPID carries this, the source's, vmid."""
 
     @abstractmethod
     def destroy(self, *, purge: bool = True, force: bool = False) -> Upid:

@@ -73,8 +73,12 @@ def target(ctx: Context, row: Guest) -> dict[str, Any]:
 
 
 def api_of(pve: Pve, p: GuestParameters, node: NodeName | None = None) -> GuestApi:
-    on = pve.node(node or NodeName(p.node))
-    return on.lxc(VmId(p.vmid)) if p.kind == GuestKind.CT else on.qemu(VmId(p.vmid))
+    return api_at(pve, p.kind, node or p.node, p.vmid)
+
+
+def api_at(pve: Pve, kind: str, node: str, vmid: int) -> GuestApi:
+    on = pve.node(NodeName(node))
+    return on.lxc(VmId(vmid)) if kind == GuestKind.CT else on.qemu(VmId(vmid))
 
 
 def as_tenant(run: Run, p: GuestParameters) -> GuestApi:

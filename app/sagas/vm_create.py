@@ -5,13 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from app.domain.errors import PveLocked, PveRefused
+from app.domain.errors import PveRefused
 from app.domain.guests import CloudInit, GuestKind, owner_mark
 from app.domain.identifiers import GuestName, NodeName, PoolId, StorageId, Tag, Upid, VmId, Volid
 from app.operations import Run, Saga, Step
 from app.pve import VmCreate, VmSettings
 from app.sagas import guest
 from app.sagas.ct_create import network
+from app.sagas.guest_clone import cloned
 
 # -- parameters
 
@@ -40,37 +41,12 @@ class Parameters(guest.MadeParameters):
 def create(run: Run, p: Parameters) -> Upid | None:
     """Dispatched before and then lost, or delivered twice: follow that task, or take what it left; else make it."""
     if p.template_vmid is not None:
-        return _clone(run, p, VmId(p.template_vmid), NodeName(p.template_node or p.node))
+        node = p.template_node or p.node
+        return cloned(run, p, source=p.template_vmid, node=node, name=p.name, full=True, storage=p.storage)
     vm = run.gateways.as_tenant(p.tenant).node(NodeName(p.node)).qemu(VmId(p.vmid))
     return guest.make_once(
         run, lambda: guest.created_before(run, p, "qmcreate"), lambda: vm.create(spec=_wanted(run, p))
     )
-
-
-def _clone(run: Run, p: Parameters, source: VmId, node: NodeName) -> Upid | None:
-    """A clone's task carries the source's id, so a lost one is known by what it leaves: a guest with our mark."""
-    on = run.gateways.as_tenant(p.tenant).node(node)
-
-    def before() -> tuple[bool, None]:
-        if guest.settle_half_made(run, p):
-            return True, None
-        if any(row.type == "qmclone" and row.id == str(source) for row in on.tasks(source="active")):
-            raise PveLocked("A clone of this tenant may still be under way.")
-        return False, None
-
-    def make() -> Upid:
-        upid: Upid = on.qemu(source).clone(
-            newid=VmId(p.vmid),
-            name=GuestName(p.name),
-            full=True,
-            pool=PoolId(p.poolid),
-            storage=StorageId(p.storage),
-            description=owner_mark(p.guest),
-            target=NodeName(p.node) if p.node != node else None,
-        )
-        return upid
-
-    return guest.make_once(run, before, make)
 
 
 def configure(run: Run, p: Parameters) -> None:

@@ -11,6 +11,7 @@ from app.services.clusters import Clusters
 from app.services.drift import Drifts
 from app.services.guests import Guests
 from app.services.guests.backups import Backups
+from app.services.guests.clones import Clones
 from app.services.guests.conversions import Conversions
 from app.services.guests.disks import Disks
 from app.services.guests.firewall import Firewalls
@@ -53,6 +54,7 @@ class Services:
     disks: Disks
     backups: Backups
     firewalls: Firewalls
+    clones: Clones
     drift: Drifts
     operations: Operations
     templates: Templates

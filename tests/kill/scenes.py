@@ -184,6 +184,7 @@ def scenes() -> list[Scene]:
         backed_up = (*stopped, _on_guest(kind, "POST", "/backups"))
         found += [
             Scene(f"{kind}.change", "", _on_guest(kind, "PATCH", "", larger), running),
+            Scene(f"{kind}.clone", "", _on_guest(kind, "POST", "/clone", {"name": "copy"}), stopped),
             Scene(f"{kind}.attach_disk", "", attach, running),
             Scene(f"{kind}.attach_disk", "stopped", attach, stopped),
             Scene(f"{kind}.detach_disk", "", _on_guest(kind, "DELETE", second), (*stopped, attach)),

@@ -17,6 +17,7 @@ from app.api.proxmox import firewall
 from app.api.proxmox.backups import BackupsView, BackupView
 from app.api.proxmox.disks import DiskMoveView, DisksView, DiskView
 from app.api.schemas.guests import (
+    CloneSchema,
     DeleteQuerySchema,
     GuestConfigSchema,
     GuestLogInSchema,
@@ -35,7 +36,7 @@ from app.api.schemas.guests import (
 )
 from app.api.schemas.lists import Listing, page_of
 from app.api.schemas.snapshots import SnapshotCreateSchema, SnapshotQuerySchema, SnapshotSchema
-from app.domain.guests import GuestChange, GuestFilter, GuestKind, LogIn, NetworkChange, Restart
+from app.domain.guests import CloneSpec, GuestChange, GuestFilter, GuestKind, LogIn, NetworkChange, Restart
 from app.domain.identifiers import NodeName
 from app.domain.operations import Operation
 from app.domain.paging import Page, PageRequest
@@ -232,6 +233,16 @@ class RateLimitView(MethodView):
         return current.services.guests.change(current.ctx, self.kind, guest, change, expected_etags())
 
 
+class CloneView(MethodView):
+    kind: ClassVar[GuestKind]
+
+    @blp.arguments(CloneSchema, example={"name": "web-2"})
+    @blp.accepted()
+    def post(self, spec: CloneSpec, guest: str) -> Operation:
+        """Clone a guest of yours, or a published template by its vmid; the clone is charged as its source"""
+        return current.services.clones.clone(current.ctx, self.kind, guest, spec)
+
+
 class SnapshotsView(MethodView):
     kind: ClassVar[GuestKind]
 
@@ -287,6 +298,7 @@ def views(
         "/<guest>/snapshots": SnapshotsView,
         "/<guest>/snapshots/<snapshot>": SnapshotView,
         "/<guest>/snapshots/<snapshot>/rollback": RollbackView,
+        "/<guest>/clone": CloneView,
         "/<guest>/disks/<disk>": DiskView,
         "/<guest>/disks/<disk>/move": DiskMoveView,
         "/<guest>/backups": BackupsView,

@@ -26,6 +26,7 @@ from app.api.schemas.fields import (
 from app.api.schemas.lists import PageQuerySchema, sort_by
 from app.domain.errors import Invalid
 from app.domain.guests import (
+    CloneSpec,
     CloudInit,
     ContainerSpec,
     GuestChange,
@@ -207,6 +208,15 @@ class VmCreateSchema(GuestCreateSchema):
     def check_medium(self, data: dict[str, Any], **_: Any) -> None:
         if "iso" in data and "template" in data:
             raise ValidationError("iso and template exclude each other", "iso")
+
+
+class CloneSchema(Schema):
+    makes = CloneSpec
+
+    name = Named(GuestName, required=True, metadata={"description": "A DNS name."})
+    full = Flag(metadata={"description": "With disks of its own; false links it to a template's, which must stay."})
+    storage = Named(StorageId, metadata={"description": "Where the source has its disks, if left out."})
+    poolid = Named(PoolId, metadata={"description": "Another of your tenants, by its pool; else the source's."})
 
 
 # -- change

@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
-import uuid
 from collections.abc import Collection, Sequence
 from typing import Any
 
-from app.db import audit, clusters, guests, quota, tenants
-from app.db.models import Guest, Tenant
-from app.db.session import Tx
-from app.domain.access import Context, Privilege, TenantScope
-from app.domain.errors import Conflict, Invalid, NotFound
+from app.db import guests, tenants
+from app.domain.access import Context, Privilege
+from app.domain.errors import Conflict, Invalid
 from app.domain.guests import (
     ContainerSpec,
     GuestChange,
@@ -23,17 +20,16 @@ from app.domain.guests import (
 )
 from app.domain.operations import Operation
 from app.domain.paging import Page, PageRequest
-from app.domain.tenants import TenantState
-from app.policy import placement, rules
 from app.policy import quota as quota_rules
+from app.policy import rules
 from app.pve import MetricPoint
 from app.sagas import claims, ct_create, guest, guest_delete, guest_power, vm_create
 from app.services.guests import offers
-from app.services.guests.offers import Medium
-from app.services.guests.on_guest import OnGuest, require_no_template, to_node, to_storage
+from app.services.guests.making import Making, locked, named_tenant
+from app.services.guests.on_guest import require_no_template, to_node, to_storage
 
 
-class Guests(OnGuest):
+class Guests(Making):
     # -- making
 
     def create_container(self, ctx: Context, spec: ContainerSpec) -> Operation:
@@ -44,8 +40,8 @@ class Guests(OnGuest):
             net = offers.network(tenant, spec.net)
             place = offers.place(tx, tenant, spec, GuestKind.CT, medium)
         with self._db.begin() as tx:
-            tenant = _locked(tx, tenant)
-            row = self._reserve(tx, ctx, tenant, GuestKind.CT, spec, place, medium)
+            tenant = locked(tx, tenant)
+            row = self._reserve(tx, ctx, tenant, GuestKind.CT, spec, place, made_from=medium.name)
             return self._engine.submit(
                 tx, ctx, ct_create.SAGA,
                 ct_create.Parameters(
@@ -66,8 +62,8 @@ class Guests(OnGuest):
             net = offers.network(tenant, spec.net)
             place = offers.place(tx, tenant, spec, GuestKind.VM, medium)
         with self._db.begin() as tx:
-            tenant = _locked(tx, tenant)
-            row = self._reserve(tx, ctx, tenant, GuestKind.VM, spec, place, medium)
+            tenant = locked(tx, tenant)
+            row = self._reserve(tx, ctx, tenant, GuestKind.VM, spec, place, made_from=medium.name)
             init = spec.cloud_init
             public = dataclasses.asdict(dataclasses.replace(init, password=None)) if init is not None else None
             return self._engine.submit(
@@ -82,44 +78,6 @@ class Guests(OnGuest):
                 to_storage(row) if medium.vmid else to_node(row),
             )  # fmt: skip
 
-    def _tenant_for(self, tx: Tx, ctx: Context, wanted: Placement) -> Tenant:
-        """The tenant that is named, or the caller's only one."""
-        scope = rules.visible(ctx)
-        row = _named_tenant(tx, scope, wanted) or _only_tenant(tx, ctx)
-        rules.require(ctx, Privilege.GUEST_ALLOCATE, on=row.id)
-        return row
-
-    def _reserve(
-        self,
-        tx: Tx,
-        ctx: Context,
-        tenant: Tenant,
-        kind: GuestKind,
-        spec: ContainerSpec | VmSpec,
-        place: placement.Place,
-        medium: Medium,
-    ) -> Guest:
-        """Check the quota and record guest, vmid, allocation and audit."""
-        demand = dict(quota_rules.of_guest(cores=spec.cores, memory=spec.memory, disk_gb=spec.disk_gb))
-        if spec.start:
-            demand.update(quota_rules.of_running(cores=spec.cores, memory=spec.memory))
-        claims.check(tx, tenant.id, ctx.caller.user, demand)
-        identity = str(uuid.uuid4())
-        cluster = clusters.get(tx, tenant.cluster_id)
-        vmid = guests.claim_vmid(tx, cluster.id, identity, self._settings.vmids, spec.placement.vmid)
-        row = Guest(
-            id=identity, tenant_id=tenant.id, cluster_id=cluster.id, cluster_name=cluster.name, poolid=tenant.poolid,
-            user_id=ctx.caller.user, vmid=vmid, kind=kind, name=spec.name, node=place.node, storage=place.storage,
-            state=GuestState.CREATING, cores=spec.cores, memory=spec.memory, disk_gb=spec.disk_gb,
-            made_from=medium.name, tags=list(spec.tags), addresses=[],
-            unprivileged=True if kind == GuestKind.CT else None,
-        )  # fmt: skip
-        tx.add(row)
-        tx.flush()
-        quota.allocate(tx, row, demand)
-        audit.record(tx, ctx, f"{kind}.create", tenant=tenant.id, guest=row.id, subject=row.name)
-        return row
-
     # -- reading
 
     def list(self, ctx: Context, kind: GuestKind, wanted: GuestFilter, request: PageRequest) -> Page[bytes]:
@@ -129,7 +87,7 @@ class Guests(OnGuest):
         with self._db.read() as tx:
             tenant = None
             if wanted.tenant is not None or wanted.poolid is not None:
-                named = _named_tenant(tx, scope, Placement(tenant=wanted.tenant, poolid=wanted.poolid))
+                named = named_tenant(tx, scope, Placement(tenant=wanted.tenant, poolid=wanted.poolid))
                 tenant = named.id if named is not None else None
             conditions = guests.narrowed(
                 tenant=tenant, node=wanted.node, state=wanted.status, name=wanted.name, tag=wanted.tag,
@@ -236,41 +194,6 @@ class Guests(OnGuest):
             operation = self._act(tx, ctx, row, guest_delete.DELETES[kind], parameters)
             row.state = GuestState.DELETING
             return operation
-
-    def _who(self, ctx: Context, row: Guest, tenant: Tenant) -> dict[str, Any]:
-        return {
-            "guest": row.id, "tenant": rules.acting(ctx, tenant.id), "cluster": row.cluster_id, "poolid": tenant.poolid,
-            "token_id": tenant.token_id, "node": row.node, "vmid": row.vmid, "vmid_rest": self._settings.vmid_rest,
-        }  # fmt: skip
-
-
-def _named_tenant(tx: Tx, scope: TenantScope, wanted: Placement) -> Tenant | None:
-    """None where nothing is named. A tenant and a pool that do not belong together are NotFound."""
-    if wanted.tenant is None and wanted.poolid is None:
-        return None
-    row = tenants.find(tx, scope, wanted.tenant) if wanted.tenant is not None else None
-    if wanted.poolid is not None:
-        by_pool = tenants.find_by_pool(tx, scope, wanted.poolid)
-        if row is not None and row.id != by_pool.id:
-            raise NotFound
-        row = by_pool
-    return row
-
-
-def _only_tenant(tx: Tx, ctx: Context) -> Tenant:
-    row = tenants.get(tx, rules.only_tenant(ctx))
-    if row is None:
-        raise NotFound
-    return row
-
-
-def _locked(tx: Tx, tenant: Tenant) -> Tenant:
-    """The tenant, ready, and ours for one decision: what was read before (template, place, bridge) decides nothing
-    that PVE would not refuse again; quota, vmid and name are decided from here on."""
-    row = tenants.lock(tx, tenant.id)
-    if row.state != TenantState.ACTIVE:
-        raise Conflict("The tenant is not ready.", code="tenant.not_ready", remedy="Wait for its operation to end.")
-    return row
 
 
 def _only(nodes: frozenset[str] | None) -> str | None:

@@ -83,7 +83,8 @@ class Disks(OnGuest):
         return config
 
     def _storage(self, tx: Tx, row: Guest, disk_gb: int, named: StorageId | None) -> StorageId:
-        return offers.storage(tx, tenants.lock(tx, row.tenant_id), row, disk_gb=disk_gb, named=named)
+        tenant = tenants.lock(tx, row.tenant_id)
+        return offers.storage(tx, tenant, GuestKind(row.kind), row.node, disk_gb=disk_gb, named=named)
 
 
 def _views(config: GuestConfig) -> list[View]:

@@ -6,7 +6,7 @@ import dataclasses
 from dataclasses import dataclass
 
 from app.db import clusters, templates
-from app.db.models import Guest, Tenant
+from app.db.models import Tenant
 from app.db.session import Tx
 from app.domain.errors import Invalid
 from app.domain.guests import ContainerSpec, GuestKind, Network, VmSpec
@@ -85,11 +85,11 @@ def place(tx: Tx, tenant: Tenant, spec: ContainerSpec | VmSpec, kind: GuestKind,
     return _choose(tx, tenant, wanted)
 
 
-def storage(tx: Tx, tenant: Tenant, guest: Guest, *, disk_gb: int, named: StorageId | None) -> StorageId:
-    """A granted one on the guest's node that takes its disks and has the room; the roomiest where none is named."""
+def storage(tx: Tx, tenant: Tenant, kind: GuestKind, node: str, *, disk_gb: int, named: StorageId | None) -> StorageId:
+    """A granted one on this node that takes disks of such a guest and has room; the roomiest where none is named."""
     wanted = placement.Wanted(
-        memory=0, disk_gb=disk_gb, content=CONTENT[GuestKind(guest.kind)], granted=frozenset(tenant.storages),
-        storage=named, nodes=[guest.node],
+        memory=0, disk_gb=disk_gb, content=CONTENT[kind], granted=frozenset(tenant.storages),
+        storage=named, nodes=[node],
     )  # fmt: skip
     return _choose(tx, tenant, wanted).storage
 
