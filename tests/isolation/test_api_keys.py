@@ -114,7 +114,7 @@ def test_who_may_begin_an_operation_may_follow_it_and_nobody_else(
     [
         ("POST", "/api-keys", {"name": "more", "actions": READ}),
         ("GET", "/api-keys", None),
-        ("DELETE", f"/api-keys/{uuid.uuid4()}", None),
+        ("DELETE", "/api-keys/5c469a1b-469e-48a5-af74-81552079bbaa", None),
         ("POST", "/auth/change-password", {"current_password": PASSWORD, "new_password": "another long password"}),
         ("POST", "/auth/logout", None),
     ],

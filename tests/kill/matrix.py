@@ -16,8 +16,6 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-import pytest
-
 from app.operations import Saga
 from app.sagas import REGISTRY
 from tests import world
@@ -26,10 +24,11 @@ from tests.kill.rehearsal import Direction
 from tests.kill.scenes import Cast, Request, Scene, scenes
 
 POINTS = ("before", "sent", "saved")
+#: The property of a test's report that carries its `row`.
+TRIED = "tried"
 #: Of those that are caught: each holds a thread of the worker.
 _WAVE = 36
 _PATIENCE = 120.0
-TABLE = pytest.StashKey[list[str]]()
 
 
 @dataclass(frozen=True)
@@ -248,13 +247,18 @@ class _Wave:
 _ENDED = ("succeeded", "failed", "cancelled", "stuck")
 
 
-def table(played: Iterable[Played]) -> list[str]:
-    """What was tried and what came of it, a line for each saga, act and step."""
+def row(one: Played) -> tuple[str, str, str]:
+    """Saga, act and step, and what was tried there; in capitals where it did not end as it should."""
+    d = one.case.direction
+    act, step = (d.act, d.step) if d.step else ("do", d.refused or "")
+    tried = d.point if d.what == "catch" else d.what if d.step else "refused late" if d.late else "refused"
+    good = one.operation.get("state") == one.case.end
+    return one.case.scene.name, f"{act} {step}", tried if good else f"{tried.upper()}!"
+
+
+def table(tried: Iterable[tuple[str, str, str]]) -> list[str]:
+    """A line for each saga, act and step."""
     rows: dict[tuple[str, str], list[str]] = {}
-    for one in played:
-        d = one.case.direction
-        act, step = (d.act, d.step) if d.step else ("do", d.refused or "")
-        tried = d.point if d.what == "catch" else d.what if d.step else "refused late" if d.late else "refused"
-        good = one.operation.get("state") == one.case.end
-        rows.setdefault((one.case.scene.name, f"{act} {step}"), []).append(tried if good else f"{tried.upper()}!")
+    for scene, step, what in tried:
+        rows.setdefault((scene, step), []).append(what)
     return [f"{scene:18} {step:22} {', '.join(tried)}" for (scene, step), tried in sorted(rows.items())]
