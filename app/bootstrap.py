@@ -46,6 +46,8 @@ from app.services.nodes import Nodes
 from app.services.operations import Operations
 from app.services.pools import Pools
 from app.services.quotas import Quotas
+from app.services.security_groups import QUEUE as FIREWALL_QUEUE
+from app.services.security_groups import SecurityGroups
 from app.services.storages import QUEUE as MEDIA_QUEUE
 from app.services.storages import Storages
 from app.services.strays import Strays
@@ -61,6 +63,7 @@ _MEDIA_INTERVAL = 60.0
 #: another. A lane of the others is one tenant's, so that nobody takes more than his share of a storage or a node.
 QUEUES = (
     Queue(ACCESS_QUEUE, per_lane=1, total=16),
+    Queue(FIREWALL_QUEUE, per_lane=1, total=16),
     Queue(STORAGE_QUEUE, per_lane=1, total=200),
     Queue(NODE_QUEUE, per_lane=16, total=2000),
     Queue(MEDIA_QUEUE, per_lane=4, total=16),
@@ -110,6 +113,7 @@ def build(settings: Settings) -> House:
         backups=Backups(db, engine, credentials, rules),
         firewalls=Firewalls(db, engine, credentials, rules),
         clones=Clones(db, engine, credentials, rules),
+        security_groups=SecurityGroups(db, engine, credentials),
         drift=Drifts(db, engine, credentials, vmid_rest=rules.vmid_rest),
         operations=Operations(db, engine, REGISTRY),
         templates=Templates(db),

@@ -28,7 +28,7 @@ from app.api import (
     users,
 )
 from app.api.conventions import WAITERS, blp
-from app.api.proxmox import clusters, cts, pools, storages, tasks, vms
+from app.api.proxmox import clusters, cts, pools, security_groups, storages, tasks, vms
 from app.config import Settings, configure_log
 
 if TYPE_CHECKING:
@@ -64,6 +64,7 @@ URLS: Mapping[str, Mapping[str, type[MethodView]]] = {
     "pools": {f"/proxmox{path}": view for path, view in pools.VIEWS.items()},
     "storages": {f"/proxmox{path}": view for path, view in storages.VIEWS.items()},
     "tasks": {f"/proxmox{path}": view for path, view in tasks.VIEWS.items()},
+    "security-groups": {f"/proxmox{path}": view for path, view in security_groups.VIEWS.items()},
     "vms": {f"/proxmox/vms{path}": view for path, view in vms.VIEWS.items()},
     "cts": {f"/proxmox/cts{path}": view for path, view in cts.VIEWS.items()},
     "templates": {

@@ -47,9 +47,9 @@ _CODES = {kind.code: status for kind, status in STATUSES.items()} | {
     "restart.watch_timeout": 504,
 }
 _FIRST_WORDS = {
-    "backup": 409, "disk": 409, "drift": 409, "pve": 502, "guest": 409, "operation": 409, "policy": 403, "pool": 409,
-    "restart": 502, "snapshot": 409, "template": 502, "tenant": 409, "user": 409, "vmid": 409, "volume": 409,
-    "url": 502,
+    "backup": 409, "disk": 409, "drift": 409, "guest": 409, "operation": 409, "policy": 403, "pool": 409, "pve": 502,
+    "restart": 502, "security_group": 409, "snapshot": 409, "template": 502, "tenant": 409, "url": 502, "user": 409,
+    "vmid": 409, "volume": 409,
 }  # fmt: skip
 
 _RETRY_AFTER = {503: "5", 504: "5", 423: "5"}

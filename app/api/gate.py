@@ -202,6 +202,7 @@ _PATH_FORMS: dict[str, Callable[[str], bool]] = {
     "disk": _is_disk,
     "backup": is_uuid,
     "drift": is_uuid,
+    "group": _is_name,
     "guest": _is_guest,
     "key": is_uuid,
     "node": _is_name,

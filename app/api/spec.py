@@ -28,6 +28,7 @@ _TAGS = {
     "pools": "Pools of tenants with members, use and quota",
     "storages": "Storages, and what lies on them",
     "tasks": "Tasks of Proxmox VE, and what they said",
+    "security-groups": "Firewall rules under a name, which administrators write and guests' rules name.",
     "vms": "Virtual machines on Proxmox VE",
     "cts": "Containers on Proxmox VE, always unprivileged",
     "templates": "The catalog of what may be deployed",

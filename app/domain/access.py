@@ -44,6 +44,7 @@ class Privilege(StrEnum):
     CLUSTER_AUDIT = "cluster.audit"
     STORAGE_MODIFY = "storage.modify"
     DRIFT_MODIFY = "drift.modify"
+    FIREWALL_MODIFY = "firewall.modify"
 
 
 #: What an API key can be made for. Not members: with a stolen key somebody could make himself an owner for good.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from enum import StrEnum
 
 
@@ -80,6 +81,51 @@ class FirewallOptions:
     ipfilter: bool | None = None
     log_level_in: str | None = None
     log_level_out: str | None = None
+
+
+class SecurityGroupState(StrEnum):
+    CREATING = "creating"
+    READY = "ready"
+    CHANGING = "changing"
+    DELETING = "deleting"
+
+
+@dataclass(frozen=True)
+class SecurityGroupSpec:
+    """`published`: every tenant of its cluster may use it; else those of `tenants`, by id or name."""
+
+    name: str
+    cluster: str | None = None
+    comment: str = ""
+    rules: tuple[Rule, ...] = ()
+    published: bool = False
+    tenants: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class SecurityGroupChange:
+    """What is to be different; None stays as it is."""
+
+    comment: str | None = None
+    rules: tuple[Rule, ...] | None = None
+    published: bool | None = None
+    tenants: tuple[str, ...] | None = None
+
+
+@dataclass(frozen=True)
+class SecurityGroup:
+    """Rules that a rule of type group stands for, the same for all who use it. `tenants`: as far as the reader may
+    see them."""
+
+    id: str
+    name: str
+    cluster: str
+    comment: str
+    rules: Sequence[Rule]
+    published: bool
+    tenants: Sequence[str]
+    state: SecurityGroupState
+    created_at: datetime
 
 
 def with_rule(rules: Sequence[Rule], rule: Rule | None, at: int | None) -> list[Rule]:

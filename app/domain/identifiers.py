@@ -84,6 +84,14 @@ class DiskName(Identifier):
     form = re.compile(r"rootfs|(?:mp|scsi|virtio|sata|ide)(?:0|[1-9]\d{0,2})", re.ASCII)
 
 
+class SecurityGroupName(Identifier):
+    """As PVE takes it; unique in its cluster."""
+
+    kind = "security group name"
+    form = re.compile(r"[A-Za-z][A-Za-z0-9_-]+", re.ASCII)
+    max_length = 18
+
+
 class Tag(Identifier):
     """A guest's tag, lower case as PVE stores it."""
 

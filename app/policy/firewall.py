@@ -5,9 +5,10 @@ IP sets and aliases are names of the cluster's or of somebody's: a rule that tak
 
 from __future__ import annotations
 
+import dataclasses
 import ipaddress
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 
 from app.domain.firewall import Rule, RuleType
 
@@ -42,6 +43,17 @@ def faults(rule: Rule) -> Faults:
     for field, told in _all_faults(rule):
         found.setdefault(field, []).append(told)
     return found
+
+
+def known(rule: Rule, macros: Sequence[str]) -> tuple[Rule, Faults]:
+    """The rule with its macro as PVE writes it (it reads any spelling), and what is wrong with it."""
+    found = faults(rule)
+    if rule.macro is None or found:
+        return rule, found
+    written = next((macro for macro in macros if macro.lower() == rule.macro.lower()), None)
+    if written is None:
+        return rule, {"macro": ["is no macro of Proxmox VE"]}
+    return dataclasses.replace(rule, macro=written), {}
 
 
 def _all_faults(rule: Rule) -> Iterator[tuple[str, str]]:

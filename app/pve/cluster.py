@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from app.domain.guests import GuestKind
 from app.domain.identifiers import NodeName, StorageId, VmId
 from app.pve.answers import Row, rows
+from app.pve.firewall import SecurityGroupsApi
 from app.pve.speaking import Speaker
 
 MIB = 1024 * 1024
@@ -103,6 +104,7 @@ class ClusterStatus:
 class ClusterApi:
     def __init__(self, client: Speaker) -> None:
         self._client = client
+        self.security_groups = SecurityGroupsApi(client)
 
     def resources(self) -> Resources:
         """GET /cluster/resources, unfiltered: the only form that lists pools too."""

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from app.domain.firewall import FirewallOptions, Rule, Rules, RuleType
+from app.domain.identifiers import SecurityGroupName
 from app.pve.answers import Row, rows
 from app.pve.speaking import Path, Scalar, Speaker
 
@@ -83,3 +84,27 @@ def _wire(rule: Rule) -> Mapping[str, Scalar]:
         "macro": rule.macro, "iface": rule.iface, "source": rule.source, "dest": rule.dest, "proto": rule.proto,
         "sport": rule.sport, "dport": rule.dport, "icmp-type": rule.icmp_type, "log": rule.log, "comment": rule.comment,
     }  # fmt: skip
+
+
+class SecurityGroupsApi:
+    """/cluster/firewall/groups: the same for all guests of the cluster."""
+
+    def __init__(self, client: Speaker) -> None:
+        self._client = client
+        self._path: Path = ("cluster", "firewall", "groups")
+
+    def comment(self, group: SecurityGroupName) -> str | None:
+        """None: there is no such group."""
+        found = (row for row in rows(self._client.get(self._path)) if row.text("group") == group)
+        return next((row.text("comment").strip() for row in found), None)
+
+    def create(self, group: SecurityGroupName, *, comment: str) -> None:
+        """Raises PveRefused, `pve.exists`."""
+        self._client.post(self._path, {"group": SecurityGroupName.parse(group), "comment": comment})
+
+    def delete(self, group: SecurityGroupName) -> None:
+        """PVE removes none that has rules: `pve.not_empty`. Guests' rules that name it are left, and mean nothing."""
+        self._client.delete((*self._path, SecurityGroupName.parse(group)))
+
+    def rules(self, group: SecurityGroupName) -> RulesApi:
+        return RulesApi(self._client, (*self._path, SecurityGroupName.parse(group)))

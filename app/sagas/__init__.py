@@ -18,6 +18,7 @@ from app.sagas import (
     guest_snapshot,
     guest_template,
     media,
+    security_group,
     tenant_create,
     tenant_delete,
     vm_create,
@@ -28,6 +29,9 @@ REGISTRY: dict[str, Saga] = {
     for saga in (
         tenant_create.SAGA,
         tenant_delete.SAGA,
+        security_group.CREATE,
+        security_group.CHANGE,
+        security_group.DELETE,
         ct_create.SAGA,
         media.UPLOAD,
         media.DOWNLOAD,

@@ -24,6 +24,7 @@ from app.services.nodes import Nodes
 from app.services.operations import Operations
 from app.services.pools import Pools
 from app.services.quotas import Quotas
+from app.services.security_groups import SecurityGroups
 from app.services.storages import Storages
 from app.services.tasks import Tasks
 from app.services.templates import Templates
@@ -55,6 +56,7 @@ class Services:
     backups: Backups
     firewalls: Firewalls
     clones: Clones
+    security_groups: SecurityGroups
     drift: Drifts
     operations: Operations
     templates: Templates

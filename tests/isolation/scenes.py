@@ -99,6 +99,8 @@ def _scene(house: House, template: str, *, second_disks: bool = False, rules: in
         owner.done("POST", f"/proxmox/vms/{machine['id']}/disks", {"size_gb": 1, "storage": "local-lvm"})
         mounted = {"size_gb": 1, "storage": "local-lvm", "path": "/srv/data"}
         owner.done("POST", f"/proxmox/cts/{ct['id']}/disks", mounted)
+    group = {"name": f"g-{uuid.uuid4().hex[:8]}", "tenants": [tenant["id"]]}
+    group = house.admin().done("POST", "/proxmox/security-groups", group)["result"]["security_group"]
     taken = [
         owner.done("POST", f"{kept}/backups", {"storage": "local"})["result"]["backup"]["id"]
         for kept in (f"/proxmox/cts/{ct['id']}", f"/proxmox/vms/{machine['id']}")
@@ -116,6 +118,7 @@ def _scene(house: House, template: str, *, second_disks: bool = False, rules: in
         "disks": ("scsi1", "mp0") if second_disks else ("scsi0", "rootfs"),
         "backups": tuple(taken),
         "vms/backups": tuple(taken[1:]),
+        "security-groups": (group["id"], group["name"]),
         "rules": (str(max(0, rules - 1)),),
         "members": (me["id"], me["username"]),
         "users": (me["id"], me["username"]),

@@ -76,6 +76,7 @@ PATHS: Mapping[str, Reference] = {
         "disks",
         "backups",
         "rules",
+        "security-groups",
         "templates",
         "api-keys",
         "drift",
@@ -87,9 +88,13 @@ FIELDS: Mapping[str, Reference] = {
     "tenant": Reference(lambda s: [(own, _like(own)) for own in s.victim.ids["tenants"]]),
     "poolid": Reference(lambda s: [(s.victim.tenant["poolid"], "no-such-pool")]),
     "guest": Reference(lambda s: [(s.victim.ids["cts"][0], _missing()), (s.victim.ids["vms"][0], _missing())]),
+    "group": Reference(
+        lambda s: [(s.victim.ids["security-groups"][1], "no-such-group")], instead_of=("type", "action", "macro")
+    ),
     "user": Reference(lambda s: [(s.victim.ids["users"][0], _missing())]),
     # the house of these tests has one cluster: a foreign one is in tests/proxmox/test_clusters.py
     "cluster": Reference(lambda _: [("no-such-one", "no-such-cluster")]),
+    "tenants": Reference(lambda s: [(own, _like(own)) for own in s.victim.ids["tenants"]]),
     "storage": Reference(lambda s: [(s.foreign_storage, "no-such")]),
     "storages": Reference(lambda s: [(s.foreign_storage, "no-such")], own="local-lvm"),
     "bridge": Reference(lambda s: [(s.foreign_bridge, "vmbr77")]),
@@ -154,6 +159,8 @@ ADMINISTRATORS = frozenset(
         "DELETE /api/proxmox/storages/{storage}/content/{volid}",
         "PUT /api/tenants/{tenant}/quota", "POST /api/operations/{operation}/resolve",
         "POST /api/proxmox/cts/{guest}/migrate", "POST /api/proxmox/vms/{guest}/migrate",
+        "POST /api/proxmox/security-groups", "PUT /api/proxmox/security-groups/{group}",
+        "DELETE /api/proxmox/security-groups/{group}",
         "POST /api/drift/{drift}/adopt", "POST /api/drift/{drift}/forget", "POST /api/drift/{drift}/repair",
     }
 )  # fmt: skip

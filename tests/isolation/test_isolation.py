@@ -113,7 +113,7 @@ def test_an_id_that_nobody_declared_is_noticed() -> None:
     with pytest.raises(LookupError):
         table.reference(Field("query", ("whatever",), {"type": "string", "format": "uuid"}))
     with pytest.raises(LookupError):
-        table.reference(Field("path", ("backups",), {}))
+        table.reference(Field("path", ("teapots",), {}))
 
 
 def test_ids_are_found_and_set_wherever_they_stand() -> None:

@@ -158,12 +158,28 @@ def _ruled(kind: str) -> tuple[Asking, ...]:
     return (_make(kind), *on_top)
 
 
+def _group(_: Mapping[str, Any] | None) -> Request:
+    rules = [{**_RULE, "comment": word} for word in ("a", "b")]
+    return "POST", "/proxmox/security-groups", {"name": f"k-{uuid.uuid4().hex[:10]}", "rules": rules, "published": True}
+
+
+def _on_group(method: str, body: Any = None) -> Asking:
+    def ask(result: Mapping[str, Any] | None) -> Request:
+        assert result is not None
+        return method, f"/proxmox/security-groups/{result['security_group']['id']}", body
+
+    return ask
+
+
 def scenes() -> list[Scene]:
     found = [
         Scene("tenant.create", "", _tenant, by_admin=True),
         Scene("tenant.delete", "", _without_tenant, before=(_tenant,), by_admin=True),
         Scene("media.upload", "", lambda _: _upload(), by_admin=True),
         Scene("volume.delete", "", _without_medium, (lambda _: _upload(),), by_admin=True),
+        Scene("security_group.create", "", _group, by_admin=True),
+        Scene("security_group.change", "", _on_group("PUT", {"rules": [_RULE]}), (_group,), by_admin=True),
+        Scene("security_group.delete", "", _on_group("DELETE"), (_group,), by_admin=True),
         Scene("ct.create", "", _make("ct", start=True, tags=["a"])),
         Scene("vm.create", "empty", _make("vm", start=True)),
         Scene("vm.create", "clone", _make("vm", template="debian-12-vm", disk_gb=3, start=True, tags=["a"])),

@@ -7,9 +7,18 @@ from typing import Any
 
 from marshmallow import ValidationError, fields, post_load, validate, validates_schema
 
-from app.api.schemas.fields import Choice, Flag, Schema, Text, Whole
-from app.api.schemas.lists import PageQuerySchema
-from app.domain.firewall import LogLevel, Rule, RuleAction, RuleType
+from app.api.schemas.fields import Choice, Flag, Moment, Named, Schema, Several, Text, Whole
+from app.api.schemas.lists import PageQuerySchema, sort_by
+from app.domain.firewall import (
+    LogLevel,
+    Rule,
+    RuleAction,
+    RuleType,
+    SecurityGroupChange,
+    SecurityGroupSpec,
+    SecurityGroupState,
+)
+from app.domain.identifiers import SecurityGroupName
 from app.policy.firewall import PROTOCOLS
 
 _LAST = 10_000
@@ -103,9 +112,10 @@ def _text(most: int, told: str = "") -> Text:
 
 
 class RuleFieldsSchema(Schema):
+    """What rules of guests and of security groups have in common."""
+
     action = Choice(RuleAction, allow_none=True)
     macro = _text(40, "A service that PVE knows, as SSH or HTTPS: its protocol and ports.")
-    iface = _text(6, "Only at this card, as net0.")
     source = _text(512, "Addresses, networks and ranges, separated by commas.")
     dest = _text(512, "As `source`.")
     proto = Text(allow_none=True, validate=validate.OneOf(PROTOCOLS))
@@ -123,18 +133,29 @@ def _known(data: dict[str, Any]) -> dict[str, Any]:
     return data
 
 
-class RuleCreateSchema(RuleFieldsSchema):
-    type = Choice(RuleType, required=True)
+class GuestRuleFieldsSchema(RuleFieldsSchema):
+    iface = _text(6, "Only at this card, as net0.")
+    group = Named(SecurityGroupName, metadata={"description": "Of type group: one that is published to you."})
+
+
+class RuleCreateSchema(GuestRuleFieldsSchema):
+    type = Choice(RuleType, metadata={"description": "Needed, but where `group` says it."})
     enable = Flag(load_default=True)
     pos = Whole(0, _LAST, metadata={"description": "Where it goes; on top if left out."})
 
+    @validates_schema
+    def check_type(self, data: dict[str, Any], **_: Any) -> None:
+        if "type" not in data and data.get("group") is None:
+            raise ValidationError("must be in, out or group", "type")
+
     @post_load
     def make(self, data: dict[str, Any], **_: Any) -> NewRule:
+        data.setdefault("type", RuleType.GROUP)
         pos = data.pop("pos", None)
         return NewRule(Rule(**_known(data)), pos)
 
 
-class RuleChangeSchema(RuleFieldsSchema):
+class RuleChangeSchema(GuestRuleFieldsSchema):
     """What is left out stays; null takes it out."""
 
     type = Choice(RuleType)
@@ -150,3 +171,77 @@ class RuleChangeSchema(RuleFieldsSchema):
     def make(self, data: dict[str, Any], **_: Any) -> RuleChange:
         pos = data.pop("pos", None)
         return RuleChange(_known(data), pos)
+
+
+# -- security groups
+
+
+class GroupRuleTypeSchema(RuleFieldsSchema):
+    type = Text(required=True, validate=validate.OneOf([RuleType.IN, RuleType.OUT]))
+    enable = Flag(load_default=True)
+
+    @post_load
+    def make(self, data: dict[str, Any], **_: Any) -> Rule:
+        return Rule(**_known(data))
+
+
+def _group_rules() -> Several:
+    return Several(
+        fields.Nested(GroupRuleTypeSchema), most=100, metadata={"description": "All of them, in their order."}
+    )
+
+
+def _users() -> Several:
+    return Several(Text(least=1, most=64), most=1000, metadata={"description": "Who may use it: ids or names."})
+
+
+class SecurityGroupCreateSchema(Schema):
+    makes = SecurityGroupSpec
+
+    name = Named(SecurityGroupName, required=True)
+    cluster = Text(least=1, most=64, metadata={"description": "The default cluster if left out."})
+    comment = Text(most=255)
+    rules = _group_rules()
+    published = Flag(metadata={"description": "Every tenant of the cluster may use it."})
+    tenants = _users()
+
+
+class SecurityGroupChangeSchema(Schema):
+    """What is left out stays."""
+
+    makes = SecurityGroupChange
+
+    comment = Text(most=255)
+    rules = _group_rules()
+    published = Flag(metadata={"description": "Every tenant of the cluster may use it."})
+    tenants = _users()
+
+    @validates_schema
+    def check_any(self, data: dict[str, Any], **_: Any) -> None:
+        if not data:
+            raise ValidationError("must name something to change")
+
+
+class GroupRuleSchema(FirewallRuleSchema):
+    class Meta:
+        exclude = ("pos", "digest", "iface", "group")
+
+
+class SecurityGroupSchema(Schema):
+    """Rules under a name, which guests' rules of type group stand for."""
+
+    id = fields.String(required=True)
+    name = fields.String(required=True)
+    cluster = fields.String(required=True)
+    comment = fields.String(required=True)
+    rules = fields.List(fields.Nested(GroupRuleSchema), required=True)
+    published = fields.Boolean(required=True, metadata={"description": "To every tenant of the cluster."})
+    tenants = fields.List(
+        fields.String(), required=True, metadata={"description": "Those of your own that it is published to."}
+    )
+    state = fields.String(required=True, validate=validate.OneOf([*SecurityGroupState]))
+    created_at = Moment(required=True)
+
+
+class SecurityGroupQuerySchema(PageQuerySchema):
+    sort = sort_by("name", "created_at")

@@ -3,6 +3,7 @@
 from app.db.models.access import ApiKey, Member, Session, User
 from app.db.models.clusters import Cluster, InventoryGuest, Node, Storage, Volume
 from app.db.models.drift import Drift
+from app.db.models.firewall import SecurityGroup, SecurityGroupTenant
 from app.db.models.guests import Backup, Guest, Snapshot, VmidClaim
 from app.db.models.operations import Idempotency, Operation, OperationStep, Worker
 from app.db.models.table import Table
@@ -23,6 +24,8 @@ __all__ = [
     "Operation",
     "OperationStep",
     "QuotaLimit",
+    "SecurityGroup",
+    "SecurityGroupTenant",
     "Session",
     "Snapshot",
     "Storage",

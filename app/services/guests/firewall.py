@@ -6,14 +6,14 @@ import dataclasses
 from collections.abc import Collection, Mapping
 from typing import Any
 
+from app.db import security_groups
 from app.db.models import Guest
-from app.domain.access import Context, Privilege
+from app.domain.access import Context, Privilege, TenantScope
 from app.domain.errors import Invalid, NotFound, PveChanged
 from app.domain.firewall import FirewallOptions, Rule, Rules
 from app.domain.guests import GuestKind
 from app.domain.operations import Operation
-from app.policy import firewall as rules_of_rules
-from app.policy import rules
+from app.policy import firewall, rules
 from app.sagas import guest, guest_firewall
 from app.services.guests.on_guest import OnGuest, require_free
 
@@ -56,6 +56,8 @@ class Firewalls(OnGuest):
             raise Invalid({"pos": [f"a guest has at most {MOST_RULES} rules"]})
         _require_place(to, len(found.rules) + 1)
         rule = self._checked(ctx, row, rule)
+        if rule.group is not None:
+            self._require_group(row, rule.group)
         return self._change_rules(ctx, kind, ref, found, rule=dataclasses.asdict(rule), to=to)
 
     def change_rule(
@@ -67,6 +69,8 @@ class Firewalls(OnGuest):
         rule = dataclasses.replace(_at(found, at), **wanted)
         _require_place(to, len(found.rules))
         rule = self._checked(ctx, row, rule)
+        if rule.group is not None and rule.group != _at(found, at).group:
+            self._require_group(row, rule.group)
         return self._change_rules(ctx, kind, ref, found, rule=dataclasses.asdict(rule), at=at, to=to)
 
     def delete_rule(self, ctx: Context, kind: GuestKind, ref: str, at: int, expected: Expected) -> Operation:
@@ -102,18 +106,17 @@ class Firewalls(OnGuest):
 
     def _checked(self, ctx: Context, row: Guest, rule: Rule) -> Rule:
         """The rule as PVE writes it. Raises Invalid for what it would not take, and for what is not the tenant's."""
-        faults = rules_of_rules.faults(rule)
+        pve = self._credentials.as_tenant(rules.acting(ctx, row.tenant_id))
+        written, faults = firewall.known(rule, pve.cluster.firewall_macros() if rule.macro is not None else [])
         if faults:
             raise Invalid(faults)
-        return rule if rule.macro is None else dataclasses.replace(rule, macro=self._macro(ctx, row, rule.macro))
+        return written
 
-    def _macro(self, ctx: Context, row: Guest, name: str) -> str:
-        """PVE itself says which there are; it reads them in any spelling and writes its own."""
-        known = self._credentials.as_tenant(rules.acting(ctx, row.tenant_id)).cluster.firewall_macros()
-        found = next((macro for macro in known if macro.lower() == name.lower()), None)
-        if found is None:
-            raise Invalid({"macro": ["is no macro of Proxmox VE"]})
-        return found
+    def _require_group(self, row: Guest, group: str) -> None:
+        """PVE lets everybody name every group, so this lock is ours alone."""
+        with self._db.read() as tx:
+            if not security_groups.is_offered(tx, TenantScope(frozenset({row.tenant_id})), row.cluster_id, group):
+                raise Invalid({"group": ["is not a security group that you may use"]})
 
 
 def _at(found: Rules, at: int) -> Rule:

@@ -253,6 +253,34 @@ def upgrade() -> None:
         sa.UniqueConstraint("cluster_id", "pve_user", name=op.f("uq_tenants_cluster_id_pve_user")),
     )
     op.create_table(
+        "security_groups",
+        sa.Column("id", sa.String(length=36), nullable=False),
+        sa.Column("cluster_id", sa.String(length=36), nullable=False),
+        sa.Column("name", sa.String(length=18), nullable=False),
+        sa.Column("comment", sa.String(), nullable=False),
+        sa.Column("rules", sa.JSON(), nullable=False),
+        sa.Column("published", sa.Boolean(), nullable=False),
+        sa.Column("state", sa.String(), nullable=False),
+        sa.Column("created_at", sa.DateTime(timezone=True), nullable=False),
+        sa.ForeignKeyConstraint(
+            ["cluster_id"], ["clusters.id"], name=op.f("fk_security_groups_cluster_id"), ondelete="CASCADE"
+        ),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_security_groups")),
+        sa.UniqueConstraint("cluster_id", "name", name=op.f("uq_security_groups_cluster_id_name")),
+    )
+    op.create_table(
+        "security_group_tenants",
+        sa.Column("group_id", sa.String(length=36), nullable=False),
+        sa.Column("tenant_id", sa.String(length=36), nullable=False),
+        sa.ForeignKeyConstraint(
+            ["group_id"], ["security_groups.id"], name=op.f("fk_security_group_tenants_group_id"), ondelete="CASCADE"
+        ),
+        sa.ForeignKeyConstraint(
+            ["tenant_id"], ["tenants.id"], name=op.f("fk_security_group_tenants_tenant_id"), ondelete="CASCADE"
+        ),
+        sa.PrimaryKeyConstraint("group_id", "tenant_id", name=op.f("pk_security_group_tenants")),
+    )
+    op.create_table(
         "vmids",
         sa.Column("cluster_id", sa.String(length=36), nullable=False),
         sa.Column("vmid", sa.Integer(), autoincrement=False, nullable=False),
@@ -414,6 +442,8 @@ def upgrade() -> None:
 
 
 def downgrade() -> None:
+    op.drop_table("security_group_tenants")
+    op.drop_table("security_groups")
     op.drop_index(op.f("ix_drift_tenant_id"), table_name="drift")
     op.drop_table("drift")
     op.drop_index("ix_allocations_tenant", table_name="allocations")
