@@ -23,7 +23,7 @@ from app.sagas.tenant_create import mark
 from tests.house import House
 
 #: Of these guests PVE has nothing, as we say ourselves.
-_ABSENT = (GuestState.MISSING,)
+_ABSENT = (GuestState.MISSING, GuestState.FAILED)
 
 
 def disorder(house: House) -> list[str]:

@@ -39,7 +39,7 @@ def create(run: Run, p: Parameters) -> Upid | None:
     """Dispatched before and then lost, or delivered twice: follow that task, or take what it left; else make it."""
     container = run.gateways.as_tenant(p.tenant).node(NodeName(p.node)).lxc(VmId(p.vmid))
     return guest.make_once(
-        run, lambda: guest.created_before(run, p, "vzcreate"), lambda: container.create(spec=_wanted(run, p))
+        run, lambda: guest.created_before(run, p, "vzcreate"), lambda: container.create(spec=wanted(run, p))
     )
 
 
@@ -53,7 +53,7 @@ def start(run: Run, p: Parameters) -> Upid | None:
     return guest.start(run, p) if p.start else None
 
 
-def _wanted(run: Run, p: Parameters) -> ContainerCreate:
+def wanted(run: Run, p: Parameters) -> ContainerCreate:
     return ContainerCreate(
         hostname=GuestName(p.name),
         ostemplate=Volid(p.template),

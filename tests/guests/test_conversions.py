@@ -96,3 +96,40 @@ def test_a_vm_gets_a_new_log_in_by_cloud_init(house: House, member: Caller) -> N
     ct = make(member, "cts")
     refused = member.post(f"/proxmox/cts/{ct['id']}/credentials", {"password": secret})
     assert (refused.status_code, refused.get_json()["code"]) == (409, "guest.unsupported")
+
+
+TEMPLATE = {"cts": "debian-12", "vms": "debian-12-vm"}
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_guest_is_rebuilt_with_its_number_size_and_cards(
+    house: House, member: Caller, tenant: dict[str, Any], kind: str
+) -> None:
+    """A failure half-way is told, stays charged, and is mended by another try."""
+    guest = make(member, kind, disk_gb=3, cores=2, net={"bridge": "vmbr0", "vlan": 7}, tags=["web"], start=True)
+    path = f"/proxmox/{kind}/{guest['id']}"
+    runs = member.post(f"{path}/rebuild", {"template": TEMPLATE[kind]})
+    assert (runs.status_code, runs.get_json()["code"]) == (409, "guest.running")
+    member.done("POST", f"{path}/stop", {"force": True})
+    refused = member.post(f"{path}/rebuild", {"template": "no-such"})
+    assert (refused.status_code, [*refused.get_json()["errors"]]) == (422, ["template"])
+    member.done("PATCH", path, {"description": "mine"})
+    before, charged = config(house, kind, guest), allocated(member, tenant)
+    rebuilt = member.done("POST", f"{path}/rebuild", {"template": TEMPLATE[kind], "ssh_keys": [KEY]})["result"]["guest"]
+    after = config(house, kind, rebuilt)
+    for option in ("net0", "description", "tags", "cores", "memory"):
+        assert after[option] == before[option], option
+    assert allocated(member, tenant) == charged
+    assert guest["vmid"] in house.pve.members(tenant["poolid"])
+    same = ("id", "vmid", "name", "cores", "memory", "disk_gb", "tags", "poolid", "unprivileged")
+    assert [rebuilt[name] for name in same] == [guest[name] for name in same]
+    assert (rebuilt["made_from"], rebuilt["state"]) == (TEMPLATE[kind], "stopped")
+    task = {"cts": f"vzcreate:{guest['vmid']}", "vms": "qmclone"}[kind]
+    with house.pve.fault(kind="task_fails", task=task, text="disk is broken", count=1):
+        failed = member.post(f"{path}/rebuild", {"template": TEMPLATE[kind]}, wait=30).get_json()
+    assert (failed["code"], failed["left"]) == ("pve.task_failed", "failed")
+    assert member.get(path).get_json()["state"] == "failed"
+    assert allocated(member, tenant) == charged
+    again = member.done("POST", f"{path}/rebuild", {"template": TEMPLATE[kind], "start": True})["result"]["guest"]
+    assert (again["vmid"], again["state"]) == (guest["vmid"], "running")
+    member.done("DELETE", f"{path}?force=true")

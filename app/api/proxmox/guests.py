@@ -29,6 +29,7 @@ from app.api.schemas.guests import (
     MigrateSchema,
     RateLimit,
     RateLimitSchema,
+    RebuildSchema,
     RestartSchema,
     Series,
     Stop,
@@ -36,7 +37,7 @@ from app.api.schemas.guests import (
 )
 from app.api.schemas.lists import Listing, page_of
 from app.api.schemas.snapshots import SnapshotCreateSchema, SnapshotQuerySchema, SnapshotSchema
-from app.domain.guests import CloneSpec, GuestChange, GuestFilter, GuestKind, LogIn, NetworkChange, Restart
+from app.domain.guests import CloneSpec, GuestChange, GuestFilter, GuestKind, LogIn, NetworkChange, Rebuild, Restart
 from app.domain.identifiers import NodeName
 from app.domain.operations import Operation
 from app.domain.paging import Page, PageRequest
@@ -187,6 +188,20 @@ class CredentialsView(MethodView):
         return current.services.conversions.change_log_in(current.ctx, self.kind, guest, wanted)
 
 
+class RebuildView(MethodView):
+    kind: ClassVar[GuestKind]
+
+    @blp.arguments(RebuildSchema, example={"template": "debian-12", "start": True})
+    @blp.accepted()
+    def post(self, wanted: Rebuild, guest: str) -> Operation:
+        """Begin a stopped guest anew from a template: what is on its disks is gone for good
+
+        Id, number, pool, size, cards, notes and tags stay; all its disks become one; firewall rules go. Where it fails
+        half-way the guest is `failed`: charged, with nothing in PVE, to be rebuilt once more or deleted.
+        """
+        return current.services.conversions.rebuild(current.ctx, self.kind, guest, wanted)
+
+
 class ButtonView(MethodView):
     kind: ClassVar[GuestKind]
     button: ClassVar[str]
@@ -290,6 +305,7 @@ def views(
         "/<guest>/restart": RestartView,
         "/<guest>/template": TemplateView,
         "/<guest>/migrate": MigrateView,
+        "/<guest>/rebuild": RebuildView,
         "/<guest>/credentials": CredentialsView,
         "/<guest>/reset": ResetView,
         "/<guest>/suspend": SuspendView,

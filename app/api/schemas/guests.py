@@ -36,6 +36,7 @@ from app.domain.guests import (
     Network,
     NetworkChange,
     Placement,
+    Rebuild,
     Restart,
     VmSpec,
     Watch,
@@ -478,6 +479,20 @@ class GuestLogInSchema(Schema):
     def check_any(self, data: dict[str, Any], **_: Any) -> None:
         if "password" not in data and "ssh_keys" not in data:
             raise ValidationError("must be given, or ssh_keys", "password")
+
+
+class RebuildSchema(Schema):
+    template = Text(
+        least=1, most=255, required=True,
+        metadata={"description": "Of the catalog (id or name); for a container also a volid."},
+    )  # fmt: skip
+    password = Text(least=5, most=128, metadata={"format": "password"})
+    ssh_keys = _ssh_keys()
+    start = Flag(load_default=False, metadata={"description": "Start it when it is made."})
+
+    @classmethod
+    def makes(cls, template: str, start: bool, **log_in: Any) -> Rebuild:
+        return Rebuild(template, LogIn(**log_in), start)
 
 
 class MigrateSchema(Schema):

@@ -1,17 +1,25 @@
-"""What a guest is turned into, or where it is moved: a template, another node's guest."""
+"""What a guest is turned into: a template, another node's guest, one with another log-in, a fresh one."""
 
 from __future__ import annotations
 
-from app.db import clusters, snapshots
-from app.db.models import Guest
+import dataclasses
+import re
+from collections.abc import Mapping
+from typing import Any
+
+from app.db import clusters, snapshots, tenants
+from app.db.models import Guest, Tenant
 from app.db.session import Tx
 from app.domain.access import Context, Privilege
 from app.domain.errors import Conflict, Invalid
-from app.domain.guests import GuestKind, GuestState, LogIn
-from app.domain.identifiers import NodeName
+from app.domain.guests import CloudInit, GuestKind, GuestState, LogIn, Network, Rebuild, VmSpec
+from app.domain.identifiers import BridgeName, GuestName, NodeName
 from app.domain.operations import Operation
-from app.sagas import guest, guest_credentials, guest_migrate, guest_template
-from app.services.guests.on_guest import OnGuest, require_no_template
+from app.policy import quota as quota_rules
+from app.sagas import guest, guest_credentials, guest_migrate, guest_rebuild, guest_template
+from app.sagas.claims import claim
+from app.services.guests import offers
+from app.services.guests.on_guest import OnGuest, require_no_template, to_storage
 
 
 class Conversions(OnGuest):
@@ -22,10 +30,7 @@ class Conversions(OnGuest):
             require_no_template(row)
             if row.state != GuestState.STOPPED:
                 raise Conflict("The guest is not stopped.", code="guest.running", remedy="Stop it first.")
-            if snapshots.of_guest(tx, row.id):
-                raise Conflict(
-                    "The guest has snapshots.", code="guest.has_snapshots", remedy="Delete its snapshots first."
-                )
+            _require_no_snapshots(tx, row)
             parameters = guest.GuestParameters(**guest.target(ctx, row))
             return self._act(tx, ctx, row, guest_template.TEMPLATES[kind], parameters)
 
@@ -51,6 +56,113 @@ class Conversions(OnGuest):
                 ssh_keys=list(wanted.ssh_keys) if wanted.ssh_keys is not None else None,
             )  # fmt: skip
             return self._act(tx, ctx, row, guest_credentials.SAGA, parameters)
+
+    def rebuild(self, ctx: Context, kind: GuestKind, ref: str, wanted: Rebuild) -> Operation:
+        """Of a stopped guest without snapshots, or of one whose rebuilding has failed. Number, size, cards, notes and
+        tags stay; what was on its disks is gone, and all its disks become one.
+
+        Where its node does not have the template it goes to one that does. Raises Invalid for a template that is not
+        the tenant's to use, is larger than the guest, or lies where the guest's storage is not.
+        """
+        with self._db.read() as tx:
+            row = self._found(tx, ctx, kind, ref, Privilege.GUEST_ALLOCATE)
+            medium = _medium(tx, row, wanted.template)
+        _require_stopped(row)
+        values: Mapping[str, str] = {}
+        if row.state == GuestState.STOPPED:
+            values = self._live(ctx, row, lambda api: api.config()).values
+        with self._db.begin() as tx:
+            row = self._free_guest(tx, ctx, kind, ref, Privilege.GUEST_ALLOCATE)
+            _require_stopped(row)
+            _require_no_snapshots(tx, row)
+            tenant = tenants.lock(tx, row.tenant_id)
+            for bridge in _bridges(values):
+                offers.require_bridge(tenant, bridge)
+            node = _node(tx, row, tenant, medium)
+            size = quota_rules.of_guest(cores=row.cores, memory=row.memory, disk_gb=row.disk_gb)
+            running = quota_rules.of_running(cores=row.cores, memory=row.memory) if wanted.start else {}
+            claim(tx, row, {**size, **running})
+            net = offers.network(tenant, Network(bridge=next(map(BridgeName, _bridges(values)), None)))
+            parameters = self._of_kind(ctx, tenant, row, wanted, medium, values, net, node)
+            to = to_storage(row) if medium.vmid else None
+            operation = self._act(tx, ctx, row, guest_rebuild.REBUILDS[kind], parameters, to)
+            row.state = GuestState.CREATING
+            return operation
+
+    def _of_kind(
+        self, ctx: Context, tenant: Tenant, row: Guest, wanted: Rebuild, medium: offers.Medium,
+        values: Mapping[str, str], net: Network, node: str,
+    ) -> guest_rebuild.Parameters:  # fmt: skip
+        log_in = wanted.log_in
+        common: dict[str, Any] = {
+            **guest.target(ctx, row), "node": node, "token_id": tenant.token_id, "vmid_rest": self._settings.vmid_rest,
+            "memory": row.memory, "cores": row.cores, "name": row.name, "storage": row.storage,
+            "disk_gb": row.disk_gb, "net": dataclasses.asdict(net), "tags": list(row.tags), "start": wanted.start,
+            "password": self._seal(log_in.password, row), "made_from": medium.name,
+        }  # fmt: skip
+        kept: dict[str, str | None] = {name: value for name, value in values.items() if _KEPT.fullmatch(name)}
+        if values and "net0" not in values:
+            kept["net0"] = None
+        if row.kind == GuestKind.CT:
+            return guest_rebuild.ContainerParameters(
+                **common, template=str(medium.volid), swap=int(values.get("swap", "512")),
+                ssh_keys=list(log_in.ssh_keys or ()), nesting="nesting=1" in values.get("features", ""), kept=kept,
+            )  # fmt: skip
+        told: dict[str, str | None] = {name: value for name, value in values.items() if _TOLD.fullmatch(name)}
+        if log_in.ssh_keys is not None:
+            told.pop("sshkeys", None)
+        init = CloudInit(ssh_keys=log_in.ssh_keys or ()) if told or log_in != LogIn() else None
+        return guest_rebuild.VmParameters(
+            **common, iso=None, template_vmid=medium.vmid, template_node=node,
+            cloud_init=dataclasses.asdict(init) if init is not None else None, kept={**kept, **told},
+        )  # fmt: skip
+
+
+#: Options that a rebuilt guest has as before: both kinds', and what cloud-init tells a VM.
+_KEPT = re.compile(r"net\d+|description|onboot", re.ASCII)
+_TOLD = re.compile(r"ipconfig\d+|nameserver|ciuser|sshkeys", re.ASCII)
+_BRIDGE = re.compile(r"(?:^|,)bridge=([^,]+)")
+
+
+def _bridges(values: Mapping[str, str]) -> list[str]:
+    """Of all its cards, the first card's first."""
+    cards = [value for name, value in sorted(values.items()) if re.fullmatch(r"net\d+", name, re.ASCII)]
+    return [found.group(1) for card in cards if (found := _BRIDGE.search(card)) is not None]
+
+
+def _medium(tx: Tx, row: Guest, template: str) -> offers.Medium:
+    tenant = tenants.get(tx, row.tenant_id)
+    assert tenant is not None
+    try:
+        if row.kind == GuestKind.CT:
+            medium = offers.archive(tx, tenant, template)
+        else:
+            spec = VmSpec(GuestName(row.name), disk_gb=row.disk_gb, template=template)
+            medium = offers.vm_medium(tx, tenant, spec)
+    except Invalid as wrong:
+        if "template" in wrong.members["errors"]:
+            raise
+        raise Invalid({"template": ["has a larger disk than the guest"]}) from None
+    return medium
+
+
+def _node(tx: Tx, row: Guest, tenant: Tenant, medium: offers.Medium) -> str:
+    """The guest's own where it has the template, else the first that has it and the guest's storage."""
+    there = {one.node for one in clusters.storages(tx, row.cluster_id) if one.name == row.storage and one.available}
+    nodes = sorted(there.intersection(medium.nodes or ()))
+    if not nodes or row.storage not in tenant.storages:
+        raise Invalid({"template": [f"is on no node that has the guest's storage, {row.storage}, for your tenant"]})
+    return row.node if row.node in nodes else nodes[0]
+
+
+def _require_stopped(row: Guest) -> None:
+    if row.state not in (GuestState.STOPPED, GuestState.FAILED):
+        raise Conflict("The guest is not stopped.", code="guest.running", remedy="Stop it first.")
+
+
+def _require_no_snapshots(tx: Tx, row: Guest) -> None:
+    if snapshots.of_guest(tx, row.id):
+        raise Conflict("The guest has snapshots.", code="guest.has_snapshots", remedy="Delete its snapshots first.")
 
 
 def _require_home(tx: Tx, row: Guest, node: str) -> None:
