@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 
-from app.domain.identifiers import StorageId
+from app.domain.identifiers import GuestName, StorageId, VmId
 
 
 class BackupState(StrEnum):
@@ -61,6 +61,17 @@ class Backup:
     memory: int
     disk_gb: int
     created_at: datetime
+
+
+@dataclass(frozen=True)
+class RestoreSpec:
+    """`as_new`: as another guest, with a name, vmid and storage of its own where they are given."""
+
+    as_new: bool
+    start: bool
+    name: GuestName | None = None
+    vmid: VmId | None = None
+    storage: StorageId | None = None
 
 
 def backup_mark(backup: str) -> str:

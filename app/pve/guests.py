@@ -11,7 +11,7 @@ from typing import ClassVar, Protocol
 from urllib.parse import unquote
 
 from app.domain.errors import Invalid, PveAbsent
-from app.domain.identifiers import DiskName, GuestName, NodeName, PoolId, SnapshotName, StorageId, Upid, VmId
+from app.domain.identifiers import DiskName, GuestName, NodeName, PoolId, SnapshotName, StorageId, Upid, VmId, Volid
 from app.pve import tasks
 from app.pve.answers import Row, rows, upid
 from app.pve.disks import Disk, disks_of
@@ -203,6 +203,33 @@ class SnapshotRow:
     taken_at: int
 
 
+@dataclass(frozen=True)
+class Restore:
+    """What comes back of an archive. `pool` None: over the guest that is there; else as a new one, with new MACs, in
+    this pool, with this `name`, `memory` (MiB) and `cores`. `storage` None: the disks go where they were.
+    `description` carries the mark."""
+
+    archive: Volid
+    storage: StorageId | None
+    description: str
+    pool: PoolId | None = None
+    name: GuestName | None = None
+    memory: int | None = None
+    cores: int | None = None
+
+    def wire(self) -> dict[str, Scalar]:
+        """What both kinds have in common."""
+        return {
+            "storage": StorageId.parse(self.storage) if self.storage is not None else None,
+            "description": self.description,
+            "pool": PoolId.parse(self.pool) if self.pool is not None else None,
+            "memory": self.memory,
+            "cores": self.cores,
+            "unique": True if self.pool is not None else None,
+            "force": None if self.pool is not None else True,
+        }
+
+
 class GuestApi(ABC):
     """One guest, which may not exist: PveAbsent; PveRefused to an identity that may not see it, there or not."""
 
@@ -297,6 +324,10 @@ class GuestApi(ABC):
             userfilter=None, limit=50,
         )  # fmt: skip
         return tasks.first_of(found, self._client.identity, margin)
+
+    @abstractmethod
+    def restore(self, wanted: Restore) -> Upid:
+        """Start `vzrestore` or `qmrestore`. A running guest is not overwritten. Raises PveRefused, `pve.exists`."""
 
     # -- power
 

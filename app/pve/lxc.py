@@ -11,7 +11,7 @@ from app.domain.guests import Network
 from app.domain.identifiers import GuestName, NodeName, PoolId, StorageId, Upid, VmId, Volid
 from app.pve.answers import Row, rows, upid
 from app.pve.cards import container_card, ssh_keys
-from app.pve.guests import FileSystem, GuestApi, GuestStatus, outward
+from app.pve.guests import FileSystem, GuestApi, GuestStatus, Restore, outward
 from app.pve.speaking import Scalar
 
 ADDRESSES_TIMEOUT = 3.0
@@ -94,6 +94,17 @@ class ContainerApi(GuestApi):
         """A running container is stopped here and started there."""
         params: dict[str, Scalar] = {"target": NodeName.parse(target), "restart": running or None}
         return upid(self._client.post((*self._path, "migrate"), params))
+
+    def restore(self, wanted: Restore) -> Upid:
+        params: dict[str, Scalar] = {
+            **wanted.wire(),
+            "vmid": self.vmid,
+            "ostemplate": Volid.parse(wanted.archive),
+            "restore": True,
+            "unprivileged": True,
+            "hostname": GuestName.parse(wanted.name) if wanted.name is not None else None,
+        }
+        return upid(self._client.post(self._path[:-1], params))
 
     def destroy(self, *, purge: bool = True, force: bool = False) -> Upid:
         return upid(self._client.delete(self._path, {"purge": purge or None, "force": force or None}))

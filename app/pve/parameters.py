@@ -35,7 +35,10 @@ def check(method: str, path: Path, params: Mapping[str, str | int | float]) -> N
     if len(path) < 3 or path[0] != "nodes" or path[2] not in FOLDERS:
         return
     call = call_of(method, path)
-    forms = CALLS.get(call)
+    restores = not params.keys().isdisjoint(("restore", "archive"))
+    forms = (RESTORES if restores else CALLS).get(call)
+    if restores and path[2] == "lxc" and "unprivileged" not in params:
+        raise Invalid({"unprivileged": ["must be sent: without it the archive decides"]}, log=call)
     if forms is None:
         raise Invalid({"call": ["is none that Poolhouse makes"]}, log=call)
     wrong = [name for name, value in params.items() if not _fits(forms, name, str(value))]
@@ -246,4 +249,30 @@ CALLS: Mapping[str, Forms] = {
     "DELETE qemu": {"purge": _FLAG},
     **_of_both("lxc"),
     **_of_both("qemu"),
+}
+
+#: The same of making a guest of an archive, which PVE does with the call that makes one.
+_RESTORED: Forms = {
+    "vmid": _NUMBER,
+    "storage": _of(StorageId),
+    "pool": _of(PoolId),
+    "description": _NOTES,
+    "memory": _WHOLE,
+    "cores": _WHOLE,
+    "unique": "1",
+    "force": "1",
+}
+RESTORES: Mapping[str, Forms] = {
+    "POST lxc": {
+        **_RESTORED,
+        "ostemplate": rf"{_of(StorageId)}:backup/vzdump-lxc-[A-Za-z0-9._+-]+",
+        "restore": "1",
+        "unprivileged": "1",
+        "hostname": _of(GuestName),
+    },
+    "POST qemu": {
+        **_RESTORED,
+        "archive": rf"{_of(StorageId)}:backup/vzdump-qemu-[A-Za-z0-9._+-]+",
+        "name": _of(GuestName),
+    },
 }

@@ -11,7 +11,7 @@ from app.domain.guests import CloudInit, Network
 from app.domain.identifiers import GuestName, NodeName, PoolId, StorageId, Tag, Upid, VmId, Volid
 from app.pve.answers import Row, rows, upid
 from app.pve.cards import address_properties, nameservers, ssh_keys, vm_card
-from app.pve.guests import FileSystem, GuestApi, GuestStatus, outward
+from app.pve.guests import FileSystem, GuestApi, GuestStatus, Restore, outward
 from app.pve.speaking import Scalar
 
 AGENT_TIMEOUT = 3.0
@@ -108,6 +108,15 @@ class VmApi(GuestApi):
         """A running VM goes on running."""
         live: dict[str, Scalar] = {"online": True, "with-local-disks": True} if running else {}
         return upid(self._client.post((*self._path, "migrate"), {"target": NodeName.parse(target), **live}))
+
+    def restore(self, wanted: Restore) -> Upid:
+        params: dict[str, Scalar] = {
+            **wanted.wire(),
+            "vmid": self.vmid,
+            "archive": Volid.parse(wanted.archive),
+            "name": GuestName.parse(wanted.name) if wanted.name is not None else None,
+        }
+        return upid(self._client.post(self._path[:-1], params))
 
     def destroy(self, *, purge: bool = True, force: bool = False) -> Upid:
         return upid(self._client.delete(self._path, {"purge": purge or None}))

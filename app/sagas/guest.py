@@ -26,6 +26,7 @@ from app.policy import quota as quota_rules
 from app.policy import rules
 from app.pve import GuestApi, GuestConfig, Pve
 
+MAKING = ("vzcreate", "qmcreate", "vzrestore", "qmrestore")
 STOPPING = ("vzstop", "qmstop", "vzshutdown", "qmshutdown")
 _MIB = 2**20
 RUNNING_DIMENSIONS = (Dimension.RUNNING_CORES, Dimension.RUNNING_MEMORY)
@@ -62,6 +63,8 @@ class Sight(Enum):
     BEING_MADE = auto()
     OURS = auto()
     STRANGERS = auto()
+    HALF = auto()
+    """An empty configuration, which nobody can mark or make: what a failed restore of a VM leaves (PVE 9.1)."""
 
 
 def target(ctx: Context, row: Guest) -> dict[str, Any]:
@@ -104,7 +107,9 @@ def look(run: Run, p: GuestParameters) -> Sight:
         return Sight.ABSENT
     if config.owner_mark == owner_mark(p.guest):
         return Sight.BEING_MADE if config.lock in ("create", "clone") else Sight.OURS
-    return Sight.BEING_MADE if config.lock in ("create", "clone") else Sight.STRANGERS
+    if config.lock in ("create", "clone"):
+        return Sight.BEING_MADE
+    return Sight.STRANGERS if config.is_whole or config.lock else Sight.HALF
 
 
 def own_config(run: Run, p: GuestParameters) -> GuestConfig:
@@ -170,7 +175,7 @@ def settle_half_made(run: Run, p: GuestParameters) -> bool:
         raise PveLocked("PVE still works on this guest.")
     if sight is Sight.STRANGERS or (sight is Sight.ABSENT and _is_elsewhere(run, p)):
         raise Conflict("This vmid was taken behind our back.", code="vmid.taken", remedy="Try again.")
-    if sight is Sight.ABSENT:
+    if sight in (Sight.ABSENT, Sight.HALF):
         return False
     pool = run.gateways.as_admin(p.cluster).pools
     if p.vmid not in pool.get(PoolId(p.poolid)).vmids:
@@ -249,7 +254,7 @@ def _is_in_a_pool(run: Run, p: GuestParameters) -> bool:
 def _end_of_making(run: Run, p: GuestParameters) -> Upid:
     pve: Pve = run.gateways.as_admin(p.cluster)
     for row in pve.node(NodeName(p.node)).tasks(source="active"):
-        if row.id == str(p.vmid) and row.type in ("vzcreate", "qmcreate"):
+        if row.id == str(p.vmid) and row.type in MAKING:
             return row.upid
     raise PveLocked("PVE still works on this guest.")
 

@@ -85,12 +85,12 @@ def start(run: Run, p: Parameters) -> Upid | None:
     return guest.start(run, p) if p.start else None
 
 
-def note(run: Run, p: Parameters) -> None:
+def note(run: Run, p: guest.GuestParameters) -> None:
     """Rows and ledger as PVE has it now."""
     _note(run, p, guest.as_tenant(run, p))
 
 
-def note_as_it_is(run: Run, p: Parameters) -> Upid | None:
+def note_as_it_is(run: Run, p: guest.GuestParameters) -> Upid | None:
     """The undo of a mark, once PVE works on it no more: read by the administrator's identity, as the tenant's may see
     nothing of the guest any more. Of one that is gone nothing that was only begun is left."""
     if (working := guest.under_way(run, p, *_WORK)) is not None:
@@ -99,7 +99,7 @@ def note_as_it_is(run: Run, p: Parameters) -> Upid | None:
     return None
 
 
-def _note(run: Run, p: Parameters, api: GuestApi | None) -> None:
+def _note(run: Run, p: guest.GuestParameters, api: GuestApi | None) -> None:
     listed: dict[str, SnapshotRow] | None = None
     sizes: dict[str, Mapping[str, int]] = {}
     if api is not None:
@@ -127,13 +127,13 @@ def _note(run: Run, p: Parameters, api: GuestApi | None) -> None:
             quota.release(tx, row.tenant_id, row.id, (Dimension.SNAPSHOTS,))
 
 
-def settle(run: Run, p: Parameters) -> None:
+def settle(run: Run, p: guest.GuestParameters) -> None:
     """The guest is what the snapshot was: size, name and tags with what is charged for them."""
     api = guest.as_tenant(run, p)
     _settle(run, p, api.config(), guest.read_back(p, api))
 
 
-def _settle(run: Run, p: Parameters, config: GuestConfig, seen: Mapping[str, Any]) -> None:
+def _settle(run: Run, p: guest.GuestParameters, config: GuestConfig, seen: Mapping[str, Any]) -> None:
     with run.db.begin() as tx:
         row = guests.get(tx, p.guest)
         if row is None:
@@ -146,7 +146,7 @@ def _settle(run: Run, p: Parameters, config: GuestConfig, seen: Mapping[str, Any
         guest.write_back(tx, p, seen)
 
 
-def settle_as_it_is(run: Run, p: Parameters) -> Upid | None:
+def settle_as_it_is(run: Run, p: guest.GuestParameters) -> Upid | None:
     """The undo of a rollback: there is none, so what the guest has become is written down."""
     if (working := guest.under_way(run, p, *_WORK)) is not None:
         return working

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from tests.guests.test_change import KINDS, allocated, make
+from tests.guests.test_change import KINDS, allocated, config, make
 from tests.house import Caller, House
 
 
@@ -110,7 +110,7 @@ def test_l5_a_backup_is_its_guests_alone(house: House, member: Caller) -> None:
     ],
 )  # fmt: skip
 def test_what_pve_would_not_take_is_named(member: Caller, body: dict[str, Any], field: str) -> None:
-    guest = member.get("/proxmox/cts").get_json()["data"][0]
+    guest = next(iter(member.get("/proxmox/cts").get_json()["data"]), None) or make(member, "cts")
     answer = member.post(path_of("cts", guest), body)
     assert answer.status_code == 422
     assert field in answer.get_json()["errors"]
@@ -139,3 +139,121 @@ def test_archives_that_are_kept_are_never_the_next_guests(house: House) -> None:
         "/proxmox/cts", {"name": f"c-{uuid.uuid4().hex[:8]}", "template": "debian-12", "vmid": guest["vmid"]}
     )
     assert (again.status_code, again.get_json()["code"]) == (409, "vmid.taken")
+
+
+# -- restore
+
+
+def restore(caller: Caller, kind: str, guest: dict[str, Any], backup: dict[str, Any], **body: Any) -> dict[str, Any]:
+    path = f"{path_of(kind, guest, backup)}/restore"
+    back: dict[str, Any] = caller.done("POST", path, body or None)["result"]["guest"]
+    return back
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_backup_comes_back_in_place_and_as_new(house: House, kind: str) -> None:
+    """L26: what comes back is claimed before PVE is asked."""
+    tenant = house.make_tenant({"memory": 640})
+    member = house.make_member(tenant)
+    guest = make(member, kind, memory=256, tags=["blue"])
+    path = f"/proxmox/{kind}/{guest['id']}"
+    member.done("PATCH", path, {"description": "as it was"})
+    backup = take(member, kind, guest)
+    member.done(
+        "PATCH", path, {"memory": 128, "name": "renamed", "tags": [], "description": "", "disk_increment_gb": 1}
+    )
+    member.done("POST", f"{path}/snapshots", {"name": "lost"})
+
+    back = restore(member, kind, guest, backup, start=True)
+    shape = ("id", "vmid", "name", "memory", "cores", "disk_gb", "tags", "poolid", "unprivileged")
+    assert {key: back[key] for key in shape} == {key: guest[key] for key in shape}
+    assert back["state"] == "running"
+    assert member.get(f"{path}/snapshots").get_json()["data"] == [], "PVE takes them with the disks"
+    assert config(house, kind, back)["description"].strip() == f"poolhouse-guest: {guest['id']}\nas it was"
+    assert {name: allocated(member, tenant)[name] for name in ("memory", "disk_gb", "snapshots", "backups")} == {
+        "memory": 256, "disk_gb": 1, "snapshots": 0, "backups": 1,
+    }  # fmt: skip
+    refused = member.post(f"{path_of(kind, guest, backup)}/restore")
+    assert (refused.status_code, refused.get_json()["code"]) == (409, "guest.running")
+
+    new = restore(member, kind, guest, backup, as_new=True, name="another", storage="local-lvm")
+    assert new["id"] != guest["id"]
+    assert new["vmid"] in range(house.settings.vmid_min, house.settings.vmid_max + 1)
+    assert (new["name"], new["memory"], new["disk_gb"], new["state"]) == ("another", 256, 1, "stopped")
+    assert (new["poolid"], new["tags"], new["unprivileged"]) == (guest["poolid"], ["blue"], guest["unprivileged"])
+    assert new["vmid"] in house.pve.members(tenant["poolid"])
+    made = config(house, kind, new)
+    assert made["description"].strip() == f"poolhouse-guest: {new['id']}\nas it was"
+    assert made["net0"] != config(house, kind, back)["net0"], "its network card is another one"
+
+    mark = house.pve.mark()
+    again = member.post(f"{path_of(kind, guest, backup)}/restore", {"as_new": True})
+    assert (again.status_code, again.get_json()["dimension"]) == (403, "memory")
+    assert house.pve.writes(mark) == []
+
+
+def test_what_a_restore_would_bring_over_the_quota_is_refused(house: House) -> None:
+    tenant = house.make_tenant({"memory": 256})
+    member = house.make_member(tenant)
+    guest = make(member, "cts", memory=256)
+    backup = take(member, "cts", guest)
+    member.done("PATCH", f"/proxmox/cts/{guest['id']}", {"memory": 128})
+    make(member, "cts", memory=128)
+    mark = house.pve.mark()
+    refused = member.post(f"{path_of('cts', guest, backup)}/restore")
+    assert (refused.status_code, refused.get_json()["dimension"]) == (403, "memory")
+    assert house.pve.writes(mark) == []
+
+
+@pytest.mark.parametrize(
+    "body", [{"name": "x"}, {"vmid": 19000}, {"storage": "local-lvm"}, {"volid": "local:backup/x"}]
+)
+def test_what_is_for_a_new_guest_is_said_so(member: Caller, body: dict[str, Any]) -> None:
+    guest = next(iter(member.get("/proxmox/cts").get_json()["data"]), None) or make(member, "cts")
+    backup = next(iter(shown(member, "cts", guest)), None) or take(member, "cts", guest)
+    answer = member.post(f"{path_of('cts', guest, backup)}/restore", body)
+    assert answer.status_code == 422
+    assert answer.get_json()["errors"].keys() == body.keys()
+
+
+def test_a_failed_restore_of_a_vm_leaves_no_half_guest(house: House, member: Caller, tenant: dict[str, Any]) -> None:
+    """PVE destroys the disks before it makes the new ones. In place, what is left stays ours, and can be restored once
+    more; as new, nothing stays."""
+    guest = make(member, "vms")
+    backup = take(member, "vms", guest)
+    before, there = allocated(member, tenant), {row["vmid"] for row in house.pve.guests()}
+    path = f"{path_of('vms', guest, backup)}/restore"
+    with house.pve.fault(kind="task_fails", task="qmrestore", at=50, text="no space left on device"):
+        as_new = member.post(path, {"as_new": True, "storage": "local-lvm"}, wait=60)
+        failed = member.post(path, wait=60)
+    assert as_new.status_code == 507
+    assert {row["vmid"] for row in house.pve.guests()} == there
+    problem = failed.get_json()
+    assert (failed.status_code, problem["code"], problem["lost"]) == (507, "capacity.exceeded", ["disks"])
+    assert "restore it once more" in problem["remedy"]
+    assert allocated(member, tenant) == before | {"disk_gb": before["disk_gb"] - 1}
+    back = restore(member, "vms", guest, backup)
+    assert (back["id"], back["disk_gb"], back["name"]) == (guest["id"], 1, guest["name"])
+    assert allocated(member, tenant) == before
+
+
+def test_a_failed_restore_of_a_container_leaves_what_was_there(
+    house: House, member: Caller, tenant: dict[str, Any]
+) -> None:
+    guest = make(member, "cts")
+    backup = take(member, "cts", guest)
+    before = config(house, "cts", guest)
+    with house.pve.fault(kind="task_fails", task="vzrestore", at=50, text="no space left on device"):
+        failed = member.post(f"{path_of('cts', guest, backup)}/restore", wait=60)
+    assert (failed.status_code, "lost" in failed.get_json()) == (507, False)
+    assert config(house, "cts", guest) == before
+
+
+def test_what_pve_has_lost_cannot_be_restored(house: House, member: Caller) -> None:
+    guest = make(member, "cts")
+    backup = take(member, "cts", guest)
+    house.pve.delete(f"/nodes/{guest['node']}/storage/local/content/{backup['volid']}")
+    for body in ({}, {"as_new": True}):
+        failed = member.post(f"{path_of('cts', guest, backup)}/restore", body, wait=60)
+        assert (failed.status_code, failed.get_json()["code"]) == (409, "backup.missing")
+    assert member.get(f"/proxmox/cts/{guest['id']}").get_json()["state"] == "stopped"

@@ -25,7 +25,7 @@ UNSIGNED = "eyJhbGciOiJub25lIn0.eyJzdWIiOiJhZG1pbiJ9."
 @dataclass(frozen=True)
 class Scene:
     """A tenant with a guest of each kind. `ids`: the segment before an id in a path -> each form of this tenant's;
-    what is one guest's alone also with its kind before it."""
+    of backups that of the container, then that of the VM."""
 
     tenant: Mapping[str, Any]
     owner: Caller
@@ -117,7 +117,6 @@ def _scene(house: House, template: str, *, second_disks: bool = False, rules: in
         "snapshots": (snapshot,),
         "disks": ("scsi1", "mp0") if second_disks else ("scsi0", "rootfs"),
         "backups": tuple(taken),
-        "vms/backups": tuple(taken[1:]),
         "security-groups": (group["id"], group["name"]),
         "rules": (str(max(0, rules - 1)),),
         "members": (me["id"], me["username"]),

@@ -80,9 +80,9 @@ def fill(path: str, ids: Mapping[str, str | tuple[str, ...]]) -> str:
     """The path with an id for each parameter, by the segment before it; without `/api`."""
     filled: list[str] = []
     for segment in path.removeprefix("/api").split("/"):
-        under = "/".join([*filled[-3:-2], *filled[-1:]])
-        given = ids.get(under, ids[filled[-1]]) if segment.startswith("{") else segment
-        filled.append(quote(given if isinstance(given, str) else given[0], safe="%"))
+        given = ids[filled[-1]] if segment.startswith("{") else segment
+        of_vm = filled[-3:-2] == ["vms"] and filled[-1] == "backups"
+        filled.append(quote(given if isinstance(given, str) else given[-1 if of_vm else 0], safe="%"))
     return "/".join(filled)
 
 

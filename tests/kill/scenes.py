@@ -77,10 +77,10 @@ def _elsewhere(kind: str) -> Asking:
     return ask
 
 
-def _without_backup(kind: str) -> Asking:
+def _on_backup(kind: str, method: str, tail: str = "", body: Any = None) -> Asking:
     def ask(result: Mapping[str, Any] | None) -> Request:
         assert result is not None
-        return _on_guest(kind, "DELETE", f"/backups/{result['backup']['id']}")(result)
+        return _on_guest(kind, method, f"/backups/{result['backup']['id']}{tail}", body)(result)
 
     return ask
 
@@ -199,6 +199,7 @@ def scenes() -> list[Scene]:
         attach, second = _on_guest(kind, "POST", "/disks", new), f"/disks/{'mp0' if kind == 'ct' else 'scsi1'}"
         move = _on_guest(kind, "POST", f"{second}/move", {"storage": SECOND_STORAGE})
         taken = (*large, _on_guest(kind, "POST", "/snapshots", {"name": "before"}), _on_guest(kind, "POST", "/start"))
+        anew = {"as_new": True, "start": True, "name": "another"}
         backed_up = (*stopped, _on_guest(kind, "POST", "/backups"))
         found += [
             Scene(f"{kind}.change", "", _on_guest(kind, "PATCH", "", larger), running),
@@ -221,7 +222,9 @@ def scenes() -> list[Scene]:
             Scene(f"{kind}.delete_snapshot", "", _on_guest(kind, "DELETE", "/snapshots/before"), taken),
             Scene(f"{kind}.snapshot", "", _on_guest(kind, "POST", "/snapshots", {"name": "before"}), running),
             Scene(f"{kind}.backup", "", _on_guest(kind, "POST", "/backups", {"mode": "stop"}), running),
-            Scene(f"{kind}.delete_backup", "", _without_backup(kind), backed_up),
+            Scene(f"{kind}.delete_backup", "", _on_backup(kind, "DELETE"), backed_up),
+            Scene(f"{kind}.restore", "", _on_backup(kind, "POST", "/restore", {"start": True}), backed_up),
+            Scene(f"{kind}.restore_as_new", "", _on_backup(kind, "POST", "/restore", anew), backed_up),
             Scene(f"{kind}.delete", "purged", _on_guest(kind, "DELETE", "?purge=true"), backed_up),
             Scene(f"{kind}.firewall", "", _on_guest(kind, "PUT", "/firewall/options", filtering), running),
             Scene(

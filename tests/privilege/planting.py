@@ -48,7 +48,7 @@ class Planter:
         """The volid of an archive of it."""
         self.done(self._pve.post(f"/nodes/{node}/vzdump", vmid=vmid, storage="local", compress="zstd"))
         rows = self._pve.get(f"/nodes/{node}/storage/local/content?content=backup&vmid={vmid}")
-        return str(rows[0]["volid"])
+        return str(max(row["volid"] for row in rows))
 
     def config(self, vmid: int, node: str = "n1") -> dict[str, Any]:
         found: dict[str, Any] = self._pve.get(f"/nodes/{node}/lxc/{vmid}/config")

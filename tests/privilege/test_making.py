@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from app import bootstrap
-from app.db.models import Template
+from app.db.models import Backup, Template
 from app.db.session import Database
 from app.domain.errors import Invalid, PveRefused
 from app.domain.guests import GuestKind
@@ -73,12 +73,15 @@ def _has_guest(saga: Saga) -> bool:
 def test_l16_every_saga_that_makes_a_guest_reads_it_back_before_it_runs(saga: Saga) -> None:
     steps = {step.name: (place, step) for place, step in enumerate(saga.steps)}
     assert steps["verified"][1].do is guest.check_made
-    assert steps["created"][0] < steps["verified"][0] < steps["started"][0]
+    assert steps["created"][0] < steps["verified"][0]
+    assert "started" not in steps or steps["verified"][0] < steps["started"][0]
     assert steps["created"][1].undo is guest.make_gone
 
 
 def test_both_kinds_are_made_by_such_a_saga() -> None:
-    assert {"ct.create", "vm.create"} <= {saga.type for saga in sagas_that_make()}
+    assert {"ct.create", "vm.create", "ct.restore_as_new", "vm.restore_as_new"} <= {
+        saga.type for saga in sagas_that_make()
+    }
 
 
 def test_l16_an_archive_of_a_privileged_container_is_no_template(
@@ -142,8 +145,10 @@ def test_l16_a_clone_of_a_privileged_template_stops_at_our_gateway(
     house.pve.delete("/nodes/n1/lxc/39002")
 
 
-def test_l16_a_restore_cannot_be_sent(own: Pve, archive: str, tenant: dict[str, Any], house: House) -> None:
-    """PVE takes the flag from the archive; no call of ours restores yet, and none can before it has its line."""
+def test_l16_a_restore_is_sent_as_unprivileged_or_not_at_all(
+    own: Pve, archive: str, tenant: dict[str, Any], house: House
+) -> None:
+    """PVE takes the flag from the archive where nothing is said."""
     before = len(house.calls())
     client = own.node(N1).lxc(VmId(39_003))._client
     for more in ({"restore": 1}, {"restore": 1, "unprivileged": 0}, {"unprivileged": 0}, {"force": 1}, {}):
@@ -152,6 +157,30 @@ def test_l16_a_restore_cannot_be_sent(own: Pve, archive: str, tenant: dict[str, 
                 ("nodes", "n1", "lxc"), {"vmid": 39_003, "ostemplate": archive, "pool": tenant["poolid"], **more}
             )
     assert [call for call in house.calls()[before:] if call["method"] == "POST"] == []
+
+
+@pytest.mark.parametrize("as_new", [False, True])
+def test_l16_a_privileged_archive_is_not_restored(
+    house: House, planter: Planter, member: Caller, tenant: dict[str, Any], as_new: bool
+) -> None:
+    """Planted in the place of the one that we had taken."""
+    guest = member.done("POST", "/proxmox/cts", container(storage="local-lvm"))["result"]["guest"]
+    path = f"/proxmox/cts/{guest['id']}"
+    backup = member.done("POST", f"{path}/backups", {"storage": "local"})["result"]["backup"]
+    planter.replace(guest)
+    db = Database(house.settings.database_url)
+    with db.begin() as tx:
+        tx.get_one(Backup, backup["id"]).volid = planter.backup(guest["vmid"], guest["node"])
+    db.close()
+    before = house.pve.mark()
+    refused = member.post(f"{path}/backups/{backup['id']}/restore", {"as_new": as_new}, wait=60)
+    assert (refused.status_code, refused.get_json()["code"]) == (403, "policy.privileged_guest")
+    assert [call for call in house.pve.writes(before) if call["path"].endswith("/lxc")] == []
+    refused = member.post(f"{path}/backups", wait=60)
+    assert (refused.status_code, refused.get_json()["code"]) == (403, "policy.privileged_guest")
+    assert planter.privileged_in(tenant["poolid"]) == [guest["vmid"]]
+    member.done("DELETE", path)
+    assert planter.privileged_in(tenant["poolid"]) == []
 
 
 def test_l16_a_container_swapped_while_it_is_made_is_removed(

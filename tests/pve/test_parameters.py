@@ -9,7 +9,7 @@ import pytest
 
 from app.domain.errors import Invalid
 from app.pve import parameters
-from app.pve.parameters import CALLS, check
+from app.pve.parameters import CALLS, RESTORES, check
 from tests.pve.schema import declared
 
 #: Root's alone, a way to the host, or a way out of the container: no line of the table may ever be one of these.
@@ -43,6 +43,29 @@ def test_l48_every_line_is_a_parameter_of_that_call(call: str) -> None:
     known = declared(verb, template)
     indexed = {re.sub(r"\d+$", "[n]", name) if name not in known else name for name in CALLS[call]}
     assert indexed <= set(known), indexed - set(known)
+
+
+@pytest.mark.parametrize("call", RESTORES)
+def test_l16_a_restore_says_what_it_is_of_and_that_it_is_unprivileged(call: str) -> None:
+    verb, template, path = path_of(call)
+    assert set(RESTORES[call]) <= set(declared(verb, template))
+    asked = {name for name in RESTORES[call] if NEVER.fullmatch(name)}
+    assert asked == ({"restore"} if "lxc" in call else {"archive"})
+    kind, flags = ("lxc", {"restore": 1}) if "lxc" in call else ("qemu", {})
+    source = "ostemplate" if kind == "lxc" else "archive"
+    sent = {**flags, source: f"local:backup/vzdump-{kind}-100-2025_01_01-00_00_00.zst", "unprivileged": 1}
+    if kind == "qemu":
+        del sent["unprivileged"]
+    check(verb, path, sent)
+    for wrong in ("/var/lib/vz/dump/x", "local:vztmpl/x.tar.zst", "local:backup/x", f"{sent[source]},x", "-"):
+        with pytest.raises(Invalid):
+            check(verb, path, sent | {source: wrong})
+    for more in ({"unprivileged": 0}, {"rootfs": "local-lvm:1"}, {"features": "nesting=1"}, {"net0": "bridge=vmbr0"}):
+        with pytest.raises(Invalid):
+            check(verb, path, sent | more)
+    if kind == "lxc":
+        with pytest.raises(Invalid):
+            check(verb, path, {name: value for name, value in sent.items() if name != "unprivileged"})
 
 
 @pytest.mark.parametrize("call", CALLS)

@@ -8,8 +8,8 @@ from flask.views import MethodView
 
 from app import current
 from app.api.conventions import blp
-from app.api.schemas.backups import BackupCreateSchema, BackupQuerySchema, BackupSchema
-from app.domain.backups import Backup, BackupSpec
+from app.api.schemas.backups import BackupCreateSchema, BackupQuerySchema, BackupSchema, RestoreSchema
+from app.domain.backups import Backup, BackupSpec, RestoreSpec
 from app.domain.guests import GuestKind
 from app.domain.operations import Operation
 from app.domain.paging import Page, PageRequest
@@ -42,3 +42,13 @@ class BackupView(MethodView):
     def delete(self, guest: str, backup: str) -> Operation:
         """Delete a backup; one that Proxmox VE does not have any more is forgotten"""
         return current.services.backups.delete(current.ctx, self.kind, guest, backup)
+
+
+class RestoreView(MethodView):
+    kind: ClassVar[GuestKind]
+
+    @blp.arguments(RestoreSchema, required=False, example={"as_new": True, "name": "as-it-was"})
+    @blp.accepted()
+    def post(self, spec: RestoreSpec, guest: str, backup: str) -> Operation:
+        """Restore a backup: over its guest, which must be stopped and loses its snapshots, or as a new guest"""
+        return current.services.backups.restore(current.ctx, self.kind, guest, backup, spec)

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from marshmallow import fields
+from typing import Any
 
-from app.api.schemas.fields import Choice, Lines, Moment, Named, Schema
+from marshmallow import ValidationError, fields, validates_schema
+
+from app.api.schemas.fields import Choice, Flag, Lines, Moment, Named, Schema, Vmid
 from app.api.schemas.lists import PageQuerySchema, sort_by
-from app.domain.backups import BackupMode, BackupSpec, Compression
-from app.domain.identifiers import StorageId
+from app.domain.backups import BackupMode, BackupSpec, Compression, RestoreSpec
+from app.domain.identifiers import GuestName, StorageId
 
 
 class BackupSchema(Schema):
@@ -41,3 +43,19 @@ class BackupCreateSchema(Schema):
     compress = Choice(Compression, load_default=Compression.ZSTD)
     notes = Lines(most=1024, load_default="", metadata={"description": "Without `{{`."})
     storage = Named(StorageId, metadata={"description": "Left out: the one with the most room."})
+
+
+class RestoreSchema(Schema):
+    makes = RestoreSpec
+
+    as_new = Flag(load_default=False, metadata={"description": "As another guest, beside the one that is there."})
+    start = Flag(load_default=False, metadata={"description": "Start it when it is back."})
+    name = Named(GuestName, metadata={"description": "Of the new guest; the name that the other one has if left out."})
+    vmid = Vmid(metadata={"description": "Of the new guest; a free one of the configured range if left out."})
+    storage = Named(StorageId, metadata={"description": "Of the new guest; chosen by room if left out."})
+
+    @validates_schema
+    def check_new(self, data: dict[str, Any], **_: Any) -> None:
+        for name in ("name", "vmid", "storage"):
+            if name in data and not data.get("as_new"):
+                raise ValidationError("is for a new guest only: say `as_new`", name)

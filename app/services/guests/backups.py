@@ -5,27 +5,45 @@ from __future__ import annotations
 import dataclasses
 import uuid
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 from app.db import backups, clusters, drift, tenants
 from app.db.models import Backup, Guest
 from app.db.session import Tx
 from app.domain.access import Context, Privilege
 from app.domain.backups import Backup as View
-from app.domain.backups import BackupSpec, BackupState
+from app.domain.backups import BackupSpec, BackupState, RestoreSpec
 from app.domain.errors import CapacityExceeded, Conflict, Invalid
-from app.domain.guests import GuestKind, GuestState
+from app.domain.guests import GuestKind, GuestState, Placement
 from app.domain.identifiers import NodeName, StorageId, VmId
 from app.domain.operations import Operation
 from app.domain.paging import Page, PageRequest
 from app.domain.quota import Dimension
 from app.domain.storages import Content
+from app.policy import quota as quota_rules
 from app.policy import rules
-from app.sagas import guest, guest_backup
+from app.sagas import guest, guest_backup, guest_restore
 from app.sagas.claims import claim
-from app.services.guests.on_guest import OnGuest
+from app.services.guests import offers
+from app.services.guests.making import Making
+from app.services.guests.on_guest import to_node
 
 
-class Backups(OnGuest):
+@dataclass(frozen=True)
+class _Asked:
+    """A guest that is to be made of an archive. `memory` MiB, `disk_gb` GiB."""
+
+    name: str
+    cores: int
+    memory: int
+    disk_gb: int
+    storage: StorageId | None
+    tags: Sequence[str]
+    start: bool
+    placement: Placement
+
+
+class Backups(Making):
     def list(self, ctx: Context, kind: GuestKind, ref: str, request: PageRequest) -> Page[View]:
         """Ours, held against what lies there now: one call to PVE per storage and node that has some of them."""
         with self._db.read() as tx:
@@ -68,6 +86,51 @@ class Backups(OnGuest):
             parameters = guest_backup.of_row(guest.target(ctx, row), going)
             return self._act(tx, ctx, row, guest_backup.REMOVALS[kind], parameters)
 
+    def restore(self, ctx: Context, kind: GuestKind, ref: str, backup: str, wanted: RestoreSpec) -> Operation:
+        """Over its guest, or as a new one of the same tenant, where the archive can be read.
+
+        What comes back is claimed. Raises QuotaExceeded; Conflict `guest.running`, and `backup.elsewhere` where the
+        guest's node cannot read the archive.
+        """
+        return (self._restore_as_new if wanted.as_new else self._restore)(ctx, kind, ref, backup, wanted)
+
+    def _restore(self, ctx: Context, kind: GuestKind, ref: str, backup: str, wanted: RestoreSpec) -> Operation:
+        with self._db.begin() as tx:
+            row = self._free_guest(tx, ctx, kind, ref, Privilege.GUEST_ALLOCATE)
+            kept = backups.find(tx, row.id, backup)
+            if row.state in (GuestState.RUNNING, GuestState.PAUSED, GuestState.SUSPENDED):
+                raise Conflict("The guest runs.", code="guest.running", remedy="Stop it first, or restore it as new.")
+            if row.node not in _readers(tx, row, kept):
+                raise Conflict(
+                    "The archive lies on another node.", code="backup.elsewhere", remedy="Restore it as a new guest."
+                )
+            running = quota_rules.of_running(cores=kept.cores, memory=kept.memory) if wanted.start else {}
+            claim(tx, row, {**backups.size(kept), **running})
+            tenant = tenants.lock(tx, row.tenant_id)
+            parameters = guest_restore.Parameters(
+                **self._who(ctx, row, tenant), cores=kept.cores, memory=kept.memory, disk_gb=kept.disk_gb, kind=kind,
+                volid=_volid(kept), storage=row.storage if kind == GuestKind.CT else None, name=row.name,
+                start=wanted.start,
+            )  # fmt: skip
+            return self._act(tx, ctx, row, guest_restore.RESTORES[kind], parameters)
+
+    def _restore_as_new(self, ctx: Context, kind: GuestKind, ref: str, backup: str, wanted: RestoreSpec) -> Operation:
+        with self._db.begin() as tx:
+            source = self._free_guest(tx, ctx, kind, ref, Privilege.GUEST_ALLOCATE)
+            kept = backups.find(tx, source.id, backup)
+            tenant = tenants.lock(tx, source.tenant_id)
+            asked = _Asked(
+                name=wanted.name or source.name, cores=kept.cores, memory=kept.memory, disk_gb=kept.disk_gb,
+                storage=wanted.storage, tags=source.tags, start=wanted.start, placement=Placement(vmid=wanted.vmid),
+            )  # fmt: skip
+            place = offers.place(tx, tenant, asked, kind, offers.Medium(nodes=_readers(tx, source, kept)))
+            row = self._reserve(tx, ctx, tenant, kind, asked, place, made_from=source.made_from, verb="restore")
+            parameters = guest_restore.Parameters(
+                **self._who(ctx, row, tenant), cores=kept.cores, memory=kept.memory, disk_gb=kept.disk_gb, kind=kind,
+                volid=_volid(kept), storage=place.storage, name=row.name, start=wanted.start,
+            )  # fmt: skip
+            return self._engine.submit(tx, ctx, guest_restore.RESTORES_AS_NEW[kind], parameters, to_node(row))
+
     def _as_they_are(self, ctx: Context, row: Guest, ours: Sequence[View]) -> Sequence[View]:
         """Nothing is called missing where the guest is gone, or has left its pool: PVE shows its tenant no archive of
         it then."""
@@ -87,6 +150,17 @@ class Backups(OnGuest):
             else dataclasses.replace(one, state=BackupState.MISSING)
             for one in ours
         ]  # fmt: skip
+
+
+def _readers(tx: Tx, row: Guest, kept: Backup) -> frozenset[str]:
+    """The nodes that can read an archive: of a storage that is not shared the one on which it was taken."""
+    places = clusters.places_of(tx, None, row.cluster_id, kept.storage)
+    return frozenset(place.node for place in places if place.shared or place.node == kept.node)
+
+
+def _volid(kept: Backup) -> str:
+    assert kept.volid is not None, "while it is taken its guest is busy"
+    return kept.volid
 
 
 def _storage_for(tx: Tx, row: Guest, wanted: StorageId | None) -> StorageId:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import dataclasses
 from dataclasses import dataclass
+from typing import Protocol
 
 from app.db import clusters, templates
 from app.db.models import Tenant
 from app.db.session import Tx
 from app.domain.errors import Invalid
-from app.domain.guests import ContainerSpec, GuestKind, Network, VmSpec
+from app.domain.guests import GuestKind, Network, VmSpec
 from app.domain.identifiers import BridgeName, MalformedIdentifier, StorageId, Volid
 from app.policy import placement
 
@@ -77,7 +78,18 @@ def require_bridge(tenant: Tenant, bridge: str) -> None:
         raise Invalid({"net": {"bridge": ["is not a bridge that you may use"]}})
 
 
-def place(tx: Tx, tenant: Tenant, spec: ContainerSpec | VmSpec, kind: GuestKind, medium: Medium) -> placement.Place:
+class Sized(Protocol):
+    """What needs room. `memory` MiB, `disk_gb` GiB; `storage` None: any."""
+
+    @property
+    def memory(self) -> int: ...
+    @property
+    def disk_gb(self) -> int: ...
+    @property
+    def storage(self) -> StorageId | None: ...
+
+
+def place(tx: Tx, tenant: Tenant, spec: Sized, kind: GuestKind, medium: Medium) -> placement.Place:
     wanted = placement.Wanted(
         memory=spec.memory, disk_gb=spec.disk_gb, content=CONTENT[kind], granted=frozenset(tenant.storages),
         storage=spec.storage, nodes=medium.nodes,
