@@ -74,7 +74,8 @@ def test_l66_no_setting_opens_a_debugger() -> None:
         ("REDIS_URL", "http://x"), ("ALLOWED_ORIGINS", "*"), ("ALLOWED_ORIGINS", "https://a.example/path"),
         ("PVE_URL", "http://pve:8006"), ("PVE_URL", "https://root:pw@pve:8006"), ("PVE_TOKEN_ID", "root"),
         ("PVE_CA_FILE", "/nowhere/ca.pem"), ("PVE_FINGERPRINT", "ab:cd"), ("VMID_MIN", "7"), ("VMID_MAX", "1e9"),
-        ("INVENTORY_INTERVAL", "nan"), ("PREFER_WAIT_MAX", "121"), ("LOG_LEVEL", "loud"), ("CATALOG_POOL", "a/b"),
+        ("INVENTORY_INTERVAL", "nan"), ("PREFER_WAIT_MAX", "121"), ("LOG_LEVEL", "loud"),
+        ("GUEST_NETWORKS", "10.0.0.1/8"), ("RESTARTS_PER_DAY", "-1"), ("CATALOG_POOL", "a/b"),
     ],
 )  # fmt: skip
 def test_l68_a_bad_value_stops_the_start_by_name(tmp_path: Path, name: str, value: str) -> None:
@@ -155,3 +156,11 @@ def test_l68_settings_are_alike_in_every_folder(tmp_path: Path) -> None:
         for folder in (CHECKOUT, tmp_path)
     }  # fmt: skip
     assert len(seen) == 1
+
+
+def test_guests_have_no_network_but_what_the_operator_names_outside_development(tmp_path: Path) -> None:
+    """L21: in development theirs is the loopback network, where the lab's guests have their ports."""
+    assert Settings.from_env(development(tmp_path)).guest_networks == ("127.0.0.0/8",)
+    assert Settings.from_env(production(tmp_path)).guest_networks == ()
+    named = Settings.from_env(production(tmp_path) | {"POOLHOUSE_GUEST_NETWORKS": "10.30.0.0/16"})
+    assert named.guest_networks == ("10.30.0.0/16",)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from app.policy.addresses import is_address, may_be_reached
+from app.policy.addresses import is_address, may_be_reached, of_guest
 
 PUBLIC = ["1.1.1.1", "151.101.2.132", "2606:4700:4700::1111", "::ffff:1.1.1.1", "64:ff9b::101:101", "2002:101:101::1"]
 OTHERS = [
@@ -31,6 +31,12 @@ def test_a_network_may_be_allowed_and_nothing_else_with_it() -> None:
     assert may_be_reached("fd00::1", ["10.1.0.0/16", "fd00::/8"])
     assert not may_be_reached("10.2.0.1", ["10.1.0.0/16"])
     assert not may_be_reached("169.254.169.254", ["10.1.0.0/16"])
+
+
+def test_of_a_guests_own_addresses_only_those_that_are_public_or_in_a_guests_network_may_be_reached() -> None:
+    own = ["10.1.0.5", "169.254.169.254", "127.0.0.1", "1.1.1.1", "10.1.0.5", "10.2.0.5"]
+    assert of_guest(own, ["10.1.0.0/16"]) == ["10.1.0.5", "1.1.1.1"]
+    assert of_guest(own, []) == ["1.1.1.1"]
 
 
 def test_an_address_is_told_from_a_name() -> None:

@@ -304,10 +304,43 @@ def test_addresses_of_both_kinds(wire: requests_mock.Mocker, vm: VmApi, containe
             "data": [
                 {"name": "lo", "inet": "127.0.0.1/8"},
                 {"name": "eth0", "inet": "10.0.0.6/24", "inet6": "fe80::2/64"},
+                {"name": "eth1", "inet": "127.18.0.9/8", "inet6": "::1/128"},
             ]
         },
     )
-    assert container.addresses() == ["10.0.0.6"]
+    assert container.addresses() == ["10.0.0.6", "127.18.0.9"], "localhost is nobody's own, its network may be"
+
+
+def test_addresses_that_a_guest_is_given() -> None:
+    cards = {"net0": "name=eth0,bridge=vmbr0,ip=10.0.0.6/24,ip6=2001:db8::6/64", "net1": "name=eth1,ip=dhcp,tag=3"}
+    assert GuestConfig(cards).fixed_addresses == ("10.0.0.6", "2001:db8::6")
+    told = {
+        "ipconfig0": "gw=10.0.0.1,ip=10.0.0.7/24",
+        "net0": "virtio=BC:24:11:00:00:01",
+        "description": "ip=10.9.9.9/8",
+    }
+    assert GuestConfig(told).fixed_addresses == ("10.0.0.7",)
+
+
+def test_a_cloud_init_drive_is_one_of_the_drives() -> None:
+    assert GuestConfig({"ide2": "local-lvm:vm-1-cloudinit,media=cdrom"}).has_cloud_init
+    assert not GuestConfig({"description": "cloudinit", "scsi0": "local-lvm:vm-1-disk-0"}).has_cloud_init
+
+
+def test_templates_and_other_nodes(wire: requests_mock.Mocker, vm: VmApi, container: ContainerApi) -> None:
+    for path in (VM, CT):
+        wire.post(f"{path}/migrate", json={"data": UPID})
+        wire.post(f"{path}/template", json={"data": UPID if path == VM else None})
+    wire.get(TASKS, json={"data": []})
+    vm.migrate(NodeName("n2"), running=True)
+    assert wire.last_request.text == "target=n2&online=1&with-local-disks=1"
+    container.migrate(NodeName("n2"), running=True)
+    assert wire.last_request.text == "target=n2&restart=1"
+    for api in (vm, container):
+        api.migrate(NodeName("n2"), running=False)
+        assert wire.last_request.text == "target=n2"
+    assert vm.make_template() == UPID
+    assert container.make_template() is None, "PVE tells no task, and shows none"
 
 
 @pytest.mark.parametrize(
