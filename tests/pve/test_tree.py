@@ -16,6 +16,7 @@ from app.domain.guests import CloudInit, GuestKind, Network, owner_mark
 from app.domain.identifiers import (
     BridgeName,
     GuestName,
+    MalformedIdentifier,
     NodeName,
     PoolId,
     PveUserId,
@@ -145,7 +146,7 @@ def test_power_and_size(wire: requests_mock.Mocker, container: ContainerApi, vm:
         wire.delete(path, json={"data": UPID})
         assert guest.destroy() == UPID
     for disk, size in (("net0", 1), ("scsi0 ", 1), ("scsi0", 0)):
-        with pytest.raises(Invalid):
+        with pytest.raises((Invalid, MalformedIdentifier)):
             vm.resize(disk, size_gb=size)
 
 
@@ -155,14 +156,12 @@ def test_power_and_size(wire: requests_mock.Mocker, container: ContainerApi, vm:
         "args",
         "hookscript",
         "lxc.idmap",
-        "mp0",
         "dev0",
         "hostpci0",
         "unprivileged",
         "features",
         "lock",
         "rootfs",
-        "scsi1",
         "net0\n",
     ],
 )
@@ -174,6 +173,17 @@ def test_l15_only_what_is_listed_can_be_changed(
             guest.update({key: "x"})
         with pytest.raises(Invalid):
             guest.update({"memory": 512}, delete=[key])
+    assert wire.call_count == 0
+
+
+@pytest.mark.parametrize("value", ["x", "/etc,mp=/mnt", "local-lvm:vm-9-disk-0,mp=/mnt,x=1", "/dev/sda"])
+@pytest.mark.parametrize("key", ["mp0", "scsi1"])
+def test_l15_a_disk_is_nothing_of_the_hosts(
+    wire: requests_mock.Mocker, container: ContainerApi, vm: VmApi, key: str, value: str
+) -> None:
+    for guest in (container, vm):
+        with pytest.raises(Invalid):
+            guest.update({key: value})
     assert wire.call_count == 0
 
 
