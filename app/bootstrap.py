@@ -116,7 +116,7 @@ def build(settings: Settings) -> House:
         security_groups=SecurityGroups(db, engine, credentials),
         drift=Drifts(db, engine, credentials, vmid_rest=rules.vmid_rest),
         operations=Operations(db, engine, REGISTRY),
-        templates=Templates(db),
+        templates=Templates(db, credentials, catalog=settings.catalog_pool),
         health=Health(db, lease=LEASE, stale=stale),
         idempotency=IdempotencyKeys(db),
     )

@@ -67,10 +67,7 @@ URLS: Mapping[str, Mapping[str, type[MethodView]]] = {
     "security-groups": {f"/proxmox{path}": view for path, view in security_groups.VIEWS.items()},
     "vms": {f"/proxmox/vms{path}": view for path, view in vms.VIEWS.items()},
     "cts": {f"/proxmox/cts{path}": view for path, view in cts.VIEWS.items()},
-    "templates": {
-        "/templates": templates.TemplatesView,
-        "/templates/<template>": templates.TemplateView,
-    },
+    "templates": {f"/templates{path}": view for path, view in templates.VIEWS.items()},
     "operations": {
         "/operations": operations.OperationsView,
         "/operations/<operation>": operations.OperationView,

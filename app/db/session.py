@@ -189,7 +189,7 @@ def _take_turn(connection: Connection) -> None:
         raw.execute(f"PRAGMA busy_timeout={_BUSY_TIMEOUT_MS}")
 
 
-_NAME_TAKEN = "A tenant or user of this name exists."
+_NAME_TAKEN = "This name is taken."
 _VMID_TAKEN = "This vmid is taken."
 _GUEST_BUSY = "An operation on this guest is open."
 _IN_FLIGHT = "The first request with this key is still being decided."
@@ -199,6 +199,8 @@ _LOST_RACES: Mapping[str, tuple[str, str]] = {
     "tenants.canonical": ("name.taken", _NAME_TAKEN),
     "uq_users_canonical": ("name.taken", _NAME_TAKEN),
     "users.canonical": ("name.taken", _NAME_TAKEN),
+    "uq_templates_cluster_id_name": ("name.taken", _NAME_TAKEN),
+    "templates.cluster_id, templates.name": ("name.taken", _NAME_TAKEN),
     "pk_vmids": ("vmid.taken", _VMID_TAKEN),
     "vmids.cluster_id, vmids.vmid": ("vmid.taken", _VMID_TAKEN),
     "uq_guests_cluster_id_vmid": ("vmid.taken", _VMID_TAKEN),

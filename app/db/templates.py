@@ -7,9 +7,9 @@ from uuid import UUID
 import sqlalchemy as sa
 
 from app.db import paging
-from app.db.models import Template
+from app.db.models import Guest, Template
 from app.db.session import Tx
-from app.domain import tenants as domain
+from app.domain import templates as domain
 from app.domain.errors import NotFound
 from app.domain.guests import GuestKind
 from app.domain.paging import Page, PageRequest
@@ -27,15 +27,38 @@ def page(tx: Tx, request: PageRequest, *, published_only: bool) -> Page[domain.T
     if published_only:
         statement = statement.where(Template.published)
     rows = paging.page(tx, statement, columns=COLUMNS, key=Template.id, default_sort="name", request=request)
-    return Page([_view(row) for row in rows.data], rows.count, rows.next)
+    return Page([view(row) for row in rows.data], rows.count, rows.next)
 
 
 def get(tx: Tx, template: str, *, published_only: bool) -> domain.Template:
     """Raises NotFound for what is not there, and for what is not published where only that counts."""
-    row = tx.get(Template, template)
-    if row is None or (published_only and not row.published):
+    row = find(tx, template)
+    if published_only and not row.published:
         raise NotFound
-    return _view(row)
+    return view(row)
+
+
+def find(tx: Tx, template: str) -> Template:
+    """Raises NotFound."""
+    row = tx.get(Template, template)
+    if row is None:
+        raise NotFound
+    return row
+
+
+def references(tx: Tx, cluster: str) -> set[str]:
+    """The sources of a cluster of which there are entries."""
+    rows = tx.execute(sa.select(Template.volid, Template.vmid).where(Template.cluster_id == cluster)).all()
+    return {str(volid if volid is not None else vmid) for volid, vmid in rows}
+
+
+def names(tx: Tx, cluster: str) -> set[str]:
+    return set(tx.scalars(sa.select(Template.name).where(Template.cluster_id == cluster)))
+
+
+def is_in_use(tx: Tx, template: str) -> bool:
+    """Whether a guest that is still there was made from it."""
+    return tx.scalar(sa.select(sa.exists().where(Guest.catalog_id == template))) is True
 
 
 def published(tx: Tx, cluster: str, kind: GuestKind, ref: str) -> Template | None:
@@ -49,20 +72,24 @@ def published(tx: Tx, cluster: str, kind: GuestKind, ref: str) -> Template | Non
     ).first()
 
 
-def published_guests(tx: Tx, kind: GuestKind, vmid: int) -> dict[str, str]:
-    """Cluster -> name of the published template of this kind that is this very guest there."""
-    wanted = sa.and_(Template.kind == kind, Template.published, Template.vmid == vmid)
-    return {row[0]: row[1] for row in tx.execute(sa.select(Template.cluster_id, Template.name).where(wanted))}
+def published_guests(tx: Tx, kind: GuestKind, vmid: int) -> dict[str, Template]:
+    """Cluster -> the published template of this kind that is this very guest there."""
+    wanted = sa.select(Template).where(Template.kind == kind, Template.published, Template.vmid == vmid)
+    return {row.cluster_id: row for row in tx.scalars(wanted)}
 
 
-def _view(row: Template) -> domain.Template:
+def view(row: Template) -> domain.Template:
     return domain.Template(
         id=row.id,
         name=row.name,
         kind=row.kind,
         description=row.description,
+        category=row.category,
+        logo_url=row.logo_url,
         volid=row.volid,
         vmid=row.vmid,
+        cores=row.cores,
+        memory=row.memory,
         disk_gb=row.disk_gb,
         published=row.published,
         created_at=row.created_at,

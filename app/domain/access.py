@@ -39,6 +39,7 @@ class Privilege(StrEnum):
     OPERATION_CANCEL = "operation.cancel"
     OPERATION_RESOLVE = "operation.resolve"
     TEMPLATE_AUDIT = "template.audit"
+    TEMPLATE_MODIFY = "template.modify"
     USER_AUDIT = "user.audit"
     USER_MODIFY = "user.modify"
     CLUSTER_AUDIT = "cluster.audit"

@@ -155,21 +155,6 @@ class Usage:
 
 
 @dataclass(frozen=True)
-class Template:
-    """A catalog entry: a container's archive (`volid`) or a VM template guest (`vmid`)."""
-
-    id: str
-    name: str
-    kind: str
-    description: str
-    volid: str | None
-    vmid: int | None
-    disk_gb: int
-    published: bool
-    created_at: datetime
-
-
-@dataclass(frozen=True)
 class ApiKeySpec:
     """`tenant` None: the caller's only one; `expires_at` None: never."""
 

@@ -122,7 +122,9 @@ PLAIN: Mapping[str, str] = {
     "node": "narrows the caller's own guests",
     "cloud_init.user": "a user inside the guest",
     "ssh_keys": "a public key itself",
-    "source": "addresses that a firewall rule is about",
+    "source": "addresses that a firewall rule is about; of a template what the cluster has, named by administrators",
+    "sources": "the same of several templates",
+    "logo_url": "where a browser finds a picture",
     "interface": "a network card of the caller's own guest",
 }
 
@@ -159,6 +161,8 @@ ADMINISTRATORS = frozenset(
         "DELETE /api/proxmox/storages/{storage}/content/{volid}",
         "PUT /api/tenants/{tenant}/quota", "POST /api/operations/{operation}/resolve",
         "POST /api/proxmox/cts/{guest}/migrate", "POST /api/proxmox/vms/{guest}/migrate",
+        "POST /api/templates", "GET /api/templates/scan", "POST /api/templates/import",
+        "PUT /api/templates/{template}", "DELETE /api/templates/{template}", "POST /api/templates/{template}/toggle",
         "POST /api/proxmox/security-groups", "PUT /api/proxmox/security-groups/{group}",
         "DELETE /api/proxmox/security-groups/{group}",
         "POST /api/drift/{drift}/adopt", "POST /api/drift/{drift}/forget", "POST /api/drift/{drift}/repair",

@@ -41,6 +41,7 @@ class Guest(Table):
     disk_gb: Mapped[int]
     template: Mapped[bool] = mapped_column(default=False)
     made_from: Mapped[str | None]
+    catalog_id: Mapped[Uuid | None] = mapped_column(sa.ForeignKey("templates.id"))
     tags: Mapped[list[str]]
     addresses: Mapped[list[str]]
     unprivileged: Mapped[bool | None]

@@ -63,7 +63,7 @@ class Allocation(Table):
 
 
 class Template(Table):
-    """A catalog entry: a container's archive (`volid`) or a VM template guest (`vmid`)."""
+    """A catalog entry: a container's archive or an ISO image (`volid`), or a VM that is a template (`vmid`)."""
 
     __tablename__ = "templates"
 
@@ -74,6 +74,10 @@ class Template(Table):
     description: Mapped[str]
     volid: Mapped[str | None]
     vmid: Mapped[int | None]
+    category: Mapped[str] = mapped_column(default="os")
+    logo_url: Mapped[str | None]
+    cores: Mapped[int] = mapped_column(default=1)
+    memory: Mapped[int] = mapped_column(default=512)
     disk_gb: Mapped[int]
     published: Mapped[bool]
     created_at: Mapped[Created]

@@ -41,7 +41,7 @@ class Guests(Making):
             place = offers.place(tx, tenant, spec, GuestKind.CT, medium)
         with self._db.begin() as tx:
             tenant = locked(tx, tenant)
-            row = self._reserve(tx, ctx, tenant, GuestKind.CT, spec, place, made_from=medium.name)
+            row = self._reserve(tx, ctx, tenant, GuestKind.CT, spec, place, medium.name, medium.entry)
             return self._engine.submit(
                 tx, ctx, ct_create.SAGA,
                 ct_create.Parameters(
@@ -63,7 +63,7 @@ class Guests(Making):
             place = offers.place(tx, tenant, spec, GuestKind.VM, medium)
         with self._db.begin() as tx:
             tenant = locked(tx, tenant)
-            row = self._reserve(tx, ctx, tenant, GuestKind.VM, spec, place, made_from=medium.name)
+            row = self._reserve(tx, ctx, tenant, GuestKind.VM, spec, place, medium.name, medium.entry)
             init = spec.cloud_init
             public = dataclasses.asdict(dataclasses.replace(init, password=None)) if init is not None else None
             return self._engine.submit(

@@ -23,8 +23,8 @@ from app.services.guests.on_guest import require_free, to_storage
 
 @dataclass(frozen=True)
 class _Source:
-    """`maker` is the tenant whose token clones it, `into` the one whose guest it becomes; `row` None: of the catalog.
-    `cores` where its configuration sets no limit."""
+    """`maker` is the tenant whose token clones it, `into` the one whose guest it becomes; `row` None: of the catalog's
+    `entry`. `cores` where its configuration sets no limit."""
 
     maker: Tenant
     into: Tenant
@@ -33,6 +33,7 @@ class _Source:
     name: str
     cores: int
     row: Guest | None
+    entry: str | None = None
 
 
 @dataclass(frozen=True)
@@ -62,7 +63,7 @@ class Clones(Making):
             place = placement.Place(NodeName(source.node), _storage(tx, into, kind, source, config, spec))
             size = config.size
             asked = _Asked(spec.name, size["cores"] or source.cores, size["memory"], size["disk_gb"], config.tags)
-            row = self._reserve(tx, ctx, into, kind, asked, place, made_from=source.name, verb="clone")
+            row = self._reserve(tx, ctx, into, kind, asked, place, source.name, source.entry, verb="clone")
             parameters = guest_clone.Parameters(
                 **self._who(ctx, row, source.maker), kind=kind, name=row.name, memory=size["memory"],
                 cores=size["cores"], source_vmid=source.vmid, full=spec.full, storage=spec.storage, into=into.id,
@@ -97,7 +98,8 @@ class Clones(Making):
         seen = clusters.seen_guest(tx, tenant.cluster_id, vmid)
         if tenant.cluster_id not in found or seen is None or seen.kind != kind:
             raise NotFound
-        return _Source(tenant, tenant, vmid, seen.node, found[tenant.cluster_id], seen.facts["cores"], None)
+        entry = found[tenant.cluster_id]
+        return _Source(tenant, tenant, vmid, seen.node, entry.name, seen.facts["cores"], None, entry.id)
 
     def _config(self, ctx: Context, kind: GuestKind, source: _Source) -> GuestConfig:
         """As PVE clones it: without what waits for the source's next start."""

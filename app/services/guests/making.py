@@ -56,11 +56,12 @@ class Making(OnGuest):
         kind: GuestKind,
         asked: Asked,
         place: placement.Place,
-        *,
         made_from: str | None,
+        entry: str | None,
+        *,
         verb: str = "create",
     ) -> Guest:
-        """Check the quota and record guest, vmid, allocation and audit."""
+        """Check the quota and record guest, vmid, allocation and audit; `entry` is the catalog's that it is made of."""
         demand = dict(quota_rules.of_guest(cores=asked.cores, memory=asked.memory, disk_gb=asked.disk_gb))
         if asked.start:
             demand.update(quota_rules.of_running(cores=asked.cores, memory=asked.memory))
@@ -72,7 +73,7 @@ class Making(OnGuest):
             id=identity, tenant_id=tenant.id, cluster_id=cluster.id, cluster_name=cluster.name, poolid=tenant.poolid,
             user_id=ctx.caller.user, vmid=vmid, kind=kind, name=asked.name, node=place.node, storage=place.storage,
             state=GuestState.CREATING, cores=asked.cores, memory=asked.memory, disk_gb=asked.disk_gb,
-            made_from=made_from, tags=list(asked.tags), addresses=[],
+            made_from=made_from, catalog_id=entry, tags=list(asked.tags), addresses=[],
             unprivileged=True if kind == GuestKind.CT else None,
         )  # fmt: skip
         tx.add(row)

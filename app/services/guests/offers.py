@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from app.db import clusters, templates
-from app.db.models import Tenant
+from app.db.models import Template, Tenant
 from app.db.session import Tx
 from app.domain.errors import Invalid
 from app.domain.guests import GuestKind, Network, VmSpec
@@ -20,20 +20,21 @@ CONTENT = {GuestKind.VM: "images", GuestKind.CT: "rootdir"}
 
 @dataclass(frozen=True)
 class Medium:
-    """What a guest is made from: an archive or ISO (`volid`) or a template guest (`vmid`); `nodes` have it."""
+    """What a guest is made from: an archive or ISO (`volid`) or a template guest (`vmid`); `nodes` have it. `entry` is
+    the catalog's, where it is one."""
 
     name: str | None = None
     volid: Volid | None = None
     vmid: int | None = None
     nodes: frozenset[str] | None = None
+    entry: str | None = None
 
 
 def archive(tx: Tx, tenant: Tenant, ref: str) -> Medium:
     """A container's template: a published catalog entry, or an archive on a granted storage."""
     entry = templates.published(tx, tenant.cluster_id, GuestKind.CT, ref)
     if entry is not None and entry.volid is not None:
-        nodes = clusters.volume_nodes(tx, tenant.cluster_id, entry.volid, "vztmpl")
-        return Medium(name=entry.name, volid=Volid(entry.volid), nodes=frozenset(nodes))
+        return _of_entry(tx, tenant, entry, entry.volid, "vztmpl")
     return _volume(tx, tenant, "template", ref, "vztmpl")
 
 
@@ -43,12 +44,20 @@ def vm_medium(tx: Tx, tenant: Tenant, spec: VmSpec) -> Medium:
     if spec.template is None:
         return Medium()
     entry = templates.published(tx, tenant.cluster_id, GuestKind.VM, spec.template)
+    if entry is not None and entry.volid is not None:
+        return _of_entry(tx, tenant, entry, entry.volid, "iso")
     seen = clusters.seen_guest(tx, tenant.cluster_id, entry.vmid) if entry is not None and entry.vmid else None
     if entry is None or seen is None or seen.kind != GuestKind.VM:
         raise Invalid({"template": ["is not a template that you may use"]})
     if spec.disk_gb < entry.disk_gb:
         raise Invalid({"disk_gb": [f"must be at least {entry.disk_gb}, the size of the template's disk"]})
-    return Medium(name=entry.name, vmid=entry.vmid, nodes=frozenset([seen.node]))
+    return Medium(name=entry.name, vmid=entry.vmid, nodes=frozenset([seen.node]), entry=entry.id)
+
+
+def _of_entry(tx: Tx, tenant: Tenant, entry: Template, volid: str, content: str) -> Medium:
+    """The entry's medium: what lies on a storage that is not granted PVE does not let the tenant use."""
+    medium = _volume(tx, tenant, "template", volid, content)
+    return dataclasses.replace(medium, name=entry.name, entry=entry.id)
 
 
 def _volume(tx: Tx, tenant: Tenant, field: str, ref: str, content: str) -> Medium:
