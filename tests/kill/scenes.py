@@ -190,7 +190,7 @@ def scenes() -> list[Scene]:
     ]
     larger = {"memory": 256, "cores": 2, "tags": ["b"], "net": {"vlan": 5}, "disk_increment_gb": 1}
     filtering = {"enable": True, "policy_in": "DROP"}
-    anew = {kind: {"template": name, "start": True} for kind, name in (("ct", "debian-12"), ("vm", "debian-12-vm"))}
+    rebuilt = {kind: {"template": name, "start": True} for kind, name in (("ct", "debian-12"), ("vm", "debian-12-vm"))}
     sized = {"disk_gb": 2, "tags": ["a"], "net": {"bridge": "vmbr0", "vlan": 7}}
     for kind in _BODIES:
         stopped, running, large = (_make(kind),), (_make(kind, start=True),), (_make(kind, memory=256),)
@@ -212,7 +212,7 @@ def scenes() -> list[Scene]:
             Scene(f"{kind}.start", "", _on_guest(kind, "POST", "/start"), stopped),
             Scene(f"{kind}.stop", "", _on_guest(kind, "POST", "/stop"), running),
             Scene(f"{kind}.restart", "", _on_guest(kind, "POST", "/restart"), running),
-            Scene(f"{kind}.rebuild", "", _on_guest(kind, "POST", "/rebuild", anew[kind]), (_make(kind, **sized),)),
+            Scene(f"{kind}.rebuild", "", _on_guest(kind, "POST", "/rebuild", rebuilt[kind]), (_make(kind, **sized),)),
             Scene(f"{kind}.template", "", _on_guest(kind, "POST", "/template"), stopped),
             Scene(f"{kind}.migrate", "", _elsewhere(kind), running, by_admin=True, before_by_member=True),
             Scene(f"{kind}.reboot", "", _on_guest(kind, "POST", "/reboot"), running),
