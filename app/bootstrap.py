@@ -37,6 +37,7 @@ from app.services.guests.disks import Disks
 from app.services.guests.firewall import Firewalls
 from app.services.guests.on_guest import NODE_QUEUE, STORAGE_QUEUE, GuestRules
 from app.services.guests.restarts import RestartRules, Restarts
+from app.services.guests.schedules import Schedules
 from app.services.guests.snapshots import Snapshots
 from app.services.health import Health
 from app.services.idempotency import IdempotencyKeys
@@ -111,6 +112,7 @@ def build(settings: Settings) -> House:
         snapshots=Snapshots(db, engine, credentials, rules),
         disks=Disks(db, engine, credentials, rules),
         backups=Backups(db, engine, credentials, rules),
+        schedules=Schedules(db, engine, credentials, rules),
         firewalls=Firewalls(db, engine, credentials, rules),
         clones=Clones(db, engine, credentials, rules),
         security_groups=SecurityGroups(db, engine, credentials),
@@ -167,6 +169,7 @@ def run_worker(settings: Settings) -> None:
         [
             Chore("inventory", settings.inventory_interval, look),
             Chore("strays", settings.inventory_interval, strays.sweep),
+            Chore("schedules", settings.inventory_interval, house.services.schedules.run),
             Chore("media", _MEDIA_INTERVAL, inventory.refresh_media),
         ],
     ).run()

@@ -209,6 +209,7 @@ _PATH_FORMS: dict[str, Callable[[str], bool]] = {
     "operation": is_uuid,
     "poolid": _is_name,
     "pos": _is_position,
+    "schedule": is_uuid,
     "storage": _is_name,
     "snapshot": _is_snapshot,
     "template": is_uuid,

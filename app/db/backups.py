@@ -68,7 +68,8 @@ def view(row: Backup) -> domain.Backup:
     return domain.Backup(
         id=row.id, guest=row.guest_id, storage=row.storage, node=row.node, volid=row.volid, mode=row.mode,
         compress=row.compress, notes=row.notes, state=BackupState(row.state), size=row.size, cores=row.cores,
-        memory=row.memory, disk_gb=row.disk_gb, created_at=row.created_at,
+        memory=row.memory, disk_gb=row.disk_gb, schedule=row.schedule_id,
+        created_at=row.created_at,
     )  # fmt: skip
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
@@ -45,7 +46,8 @@ class BackupSpec:
 
 @dataclass(frozen=True)
 class Backup:
-    """`size` bytes, of the archive. `cores`, `memory` (MiB) and `disk_gb` (GiB) are what a restore brings back."""
+    """`size` bytes, of the archive. `cores`, `memory` (MiB) and `disk_gb` (GiB) are what a restore brings back;
+    `schedule` is the one that it was taken by."""
 
     id: str
     guest: str
@@ -60,6 +62,48 @@ class Backup:
     cores: int
     memory: int
     disk_gb: int
+    schedule: str | None
+    created_at: datetime
+
+
+class Day(StrEnum):
+    MON = "mon"
+    TUE = "tue"
+    WED = "wed"
+    THU = "thu"
+    FRI = "fri"
+    SAT = "sat"
+    SUN = "sun"
+
+
+@dataclass(frozen=True)
+class ScheduleSpec:
+    """A backup at `at` (HH:MM, UTC) on each of `days`; of its backups the newest `keep` stay."""
+
+    at: str
+    days: tuple[Day, ...]
+    keep: int
+    backup: BackupSpec
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """`next_at` is when it comes, `last_at` when it last came; `last_error` the code of what it was refused with then.
+    `maker` is the user with whose rights it is done."""
+
+    id: str
+    guest: str
+    at: str
+    days: Sequence[str]
+    keep: int
+    mode: str
+    compress: str
+    notes: str
+    storage: str | None
+    maker: str
+    next_at: datetime
+    last_at: datetime | None
+    last_error: str | None
     created_at: datetime
 
 

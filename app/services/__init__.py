@@ -16,6 +16,7 @@ from app.services.guests.conversions import Conversions
 from app.services.guests.disks import Disks
 from app.services.guests.firewall import Firewalls
 from app.services.guests.restarts import Restarts
+from app.services.guests.schedules import Schedules
 from app.services.guests.snapshots import Snapshots
 from app.services.health import Health
 from app.services.idempotency import IdempotencyKeys
@@ -54,6 +55,7 @@ class Services:
     snapshots: Snapshots
     disks: Disks
     backups: Backups
+    schedules: Schedules
     firewalls: Firewalls
     clones: Clones
     security_groups: SecurityGroups

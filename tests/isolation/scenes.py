@@ -25,7 +25,7 @@ UNSIGNED = "eyJhbGciOiJub25lIn0.eyJzdWIiOiJhZG1pbiJ9."
 @dataclass(frozen=True)
 class Scene:
     """A tenant with a guest of each kind. `ids`: the segment before an id in a path -> each form of this tenant's;
-    of backups that of the container, then that of the VM."""
+    of backups and their schedules that of the container, then that of the VM."""
 
     tenant: Mapping[str, Any]
     owner: Caller
@@ -105,6 +105,10 @@ def _scene(house: House, template: str, *, second_disks: bool = False, rules: in
         owner.done("POST", f"{kept}/backups", {"storage": "local"})["result"]["backup"]["id"]
         for kept in (f"/proxmox/cts/{ct['id']}", f"/proxmox/vms/{machine['id']}")
     ]
+    timed = [
+        owner.post(f"{kept}/backup-schedules", {"at": "02:30"}).get_json()["id"]
+        for kept in (f"/proxmox/cts/{ct['id']}", f"/proxmox/vms/{machine['id']}")
+    ]
     me = owner.get("/auth/me").get_json()
     key = owner.post("/api-keys", {"name": "a program", "actions": ["guest.audit"]}).get_json()
     (drift,) = wait_for(lambda: owner.get("/drift").get_json()["data"])
@@ -117,6 +121,7 @@ def _scene(house: House, template: str, *, second_disks: bool = False, rules: in
         "snapshots": (snapshot,),
         "disks": ("scsi1", "mp0") if second_disks else ("scsi0", "rootfs"),
         "backups": tuple(taken),
+        "backup-schedules": tuple(timed),
         "security-groups": (group["id"], group["name"]),
         "rules": (str(max(0, rules - 1)),),
         "members": (me["id"], me["username"]),

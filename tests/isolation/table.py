@@ -75,6 +75,7 @@ PATHS: Mapping[str, Reference] = {
         "snapshots",
         "disks",
         "backups",
+        "backup-schedules",
         "rules",
         "security-groups",
         "templates",

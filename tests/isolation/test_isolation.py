@@ -81,7 +81,7 @@ def fill(path: str, ids: Mapping[str, str | tuple[str, ...]]) -> str:
     filled: list[str] = []
     for segment in path.removeprefix("/api").split("/"):
         given = ids[filled[-1]] if segment.startswith("{") else segment
-        of_vm = filled[-3:-2] == ["vms"] and filled[-1] == "backups"
+        of_vm = filled[-3:-2] == ["vms"] and filled[-1].startswith("backup")
         filled.append(quote(given if isinstance(given, str) else given[-1 if of_vm else 0], safe="%"))
     return "/".join(filled)
 

@@ -8,8 +8,16 @@ from flask.views import MethodView
 
 from app import current
 from app.api.conventions import blp
-from app.api.schemas.backups import BackupCreateSchema, BackupQuerySchema, BackupSchema, RestoreSchema
-from app.domain.backups import Backup, BackupSpec, RestoreSpec
+from app.api.schemas.backups import (
+    BackupCreateSchema,
+    BackupQuerySchema,
+    BackupSchema,
+    RestoreSchema,
+    ScheduleQuerySchema,
+    ScheduleSchema,
+    ScheduleWriteSchema,
+)
+from app.domain.backups import Backup, BackupSpec, RestoreSpec, Schedule, ScheduleSpec
 from app.domain.guests import GuestKind
 from app.domain.operations import Operation
 from app.domain.paging import Page, PageRequest
@@ -52,3 +60,41 @@ class RestoreView(MethodView):
     def post(self, spec: RestoreSpec, guest: str, backup: str) -> Operation:
         """Restore a backup: over its guest, which must be stopped and loses its snapshots, or as a new guest"""
         return current.services.backups.restore(current.ctx, self.kind, guest, backup, spec)
+
+
+_NIGHTLY = {"at": "02:30", "days": ["mon", "wed", "fri"], "keep": 3}
+
+
+class SchedulesView(MethodView):
+    kind: ClassVar[GuestKind]
+
+    @blp.pages(ScheduleSchema, ScheduleQuerySchema)
+    def get(self, page: PageRequest, guest: str) -> Page[Schedule]:
+        """List when backups of a guest are taken"""
+        return current.services.schedules.list(current.ctx, self.kind, guest, page)
+
+    @blp.arguments(ScheduleWriteSchema, example=_NIGHTLY)
+    @blp.response(201, ScheduleSchema)
+    def post(self, spec: ScheduleSpec, guest: str) -> Schedule:
+        """Have backups taken by the clock; the oldest go when there are more than `keep`"""
+        return current.services.schedules.create(current.ctx, self.kind, guest, spec)
+
+
+class ScheduleView(MethodView):
+    kind: ClassVar[GuestKind]
+
+    @blp.response(200, ScheduleSchema)
+    def get(self, guest: str, schedule: str) -> Schedule:
+        """Show a schedule"""
+        return current.services.schedules.get(current.ctx, self.kind, guest, schedule)
+
+    @blp.arguments(ScheduleWriteSchema, example=_NIGHTLY)
+    @blp.response(200, ScheduleSchema)
+    def put(self, spec: ScheduleSpec, guest: str, schedule: str) -> Schedule:
+        """Replace a schedule; it is done with the rights of who replaced it"""
+        return current.services.schedules.replace(current.ctx, self.kind, guest, schedule, spec)
+
+    @blp.response(204)
+    def delete(self, guest: str, schedule: str) -> None:
+        """Delete a schedule; its backups stay"""
+        current.services.schedules.delete(current.ctx, self.kind, guest, schedule)

@@ -14,7 +14,7 @@ from app import current
 from app.api import json
 from app.api.conventions import blp, expected_etags
 from app.api.proxmox import firewall
-from app.api.proxmox.backups import BackupsView, BackupView, RestoreView
+from app.api.proxmox.backups import BackupsView, BackupView, RestoreView, SchedulesView, ScheduleView
 from app.api.proxmox.disks import DiskMoveView, DisksView, DiskView
 from app.api.schemas.guests import (
     CloneSchema,
@@ -321,6 +321,8 @@ def views(
         "/<guest>/backups/<backup>": BackupView,
         **firewall.VIEWS,
         "/<guest>/backups/<backup>/restore": RestoreView,
+        "/<guest>/backup-schedules": SchedulesView,
+        "/<guest>/backup-schedules/<schedule>": ScheduleView,
     }
     made = {path: type(f"{kind.upper()}{view.__name__}", (view,), {"kind": kind}) for path, view in of_kind.items()}
     return {"": collection, "/<guest>": item, "/<guest>/disks": disks, **made}

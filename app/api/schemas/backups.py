@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
-from marshmallow import ValidationError, fields, validates_schema
+from marshmallow import ValidationError, fields, validate, validates_schema
 
-from app.api.schemas.fields import Choice, Flag, Lines, Moment, Named, Schema, Vmid
+from app.api.schemas.fields import Choice, Flag, Lines, Moment, Named, Schema, Several, Text, Vmid, Whole
 from app.api.schemas.lists import PageQuerySchema, sort_by
-from app.domain.backups import BackupMode, BackupSpec, Compression, RestoreSpec
+from app.domain.backups import BackupMode, BackupSpec, Compression, Day, RestoreSpec, ScheduleSpec
 from app.domain.identifiers import GuestName, StorageId
 
 
@@ -26,6 +26,7 @@ class BackupSchema(Schema):
     cores = fields.Integer(required=True, metadata={"description": "What a restore brings back."})
     memory = fields.Integer(required=True, metadata={"description": "MiB"})
     disk_gb = fields.Integer(required=True, metadata={"description": "GiB"})
+    schedule = fields.String(required=True, allow_none=True, metadata={"description": "By which it was taken."})
     created_at = Moment(required=True)
 
 
@@ -59,3 +60,40 @@ class RestoreSchema(Schema):
         for name in ("name", "vmid", "storage"):
             if name in data and not data.get("as_new"):
                 raise ValidationError("is for a new guest only: say `as_new`", name)
+
+
+class ScheduleSchema(Schema):
+    id = fields.String(required=True)
+    guest = fields.String(required=True)
+    at = fields.String(required=True)
+    days = fields.List(fields.String(), required=True)
+    keep = fields.Integer(required=True)
+    mode = fields.String(required=True)
+    compress = fields.String(required=True)
+    notes = fields.String(required=True)
+    storage = fields.String(required=True, allow_none=True)
+    maker = fields.String(required=True, metadata={"description": "With whose rights it is done."})
+    next_at = Moment(required=True)
+    last_at = Moment(required=True, allow_none=True)
+    last_error = fields.String(
+        required=True, allow_none=True, metadata={"description": "The code with which the last one was refused."}
+    )
+    created_at = Moment(required=True)
+
+
+class ScheduleQuerySchema(PageQuerySchema):
+    sort = sort_by("created_at", "next_at")
+
+
+class ScheduleWriteSchema(BackupCreateSchema):
+    at = Text(
+        required=True, validate=validate.Regexp(r"\A(?:[01][0-9]|2[0-3]):[0-5][0-9]\Z", error="must be HH:MM"),
+        metadata={"description": "HH:MM, UTC."},
+    )  # fmt: skip
+    days = Several(Choice(Day), least=1, most=7, load_default=tuple(Day))
+    keep = Whole(1, 100, load_default=7, metadata={"description": "The newest ones of it that stay."})
+
+    @classmethod
+    def makes(cls, **data: Any) -> ScheduleSpec:  # type: ignore[override]
+        own = {name: data.pop(name) for name in ("at", "days", "keep")}
+        return ScheduleSpec(**own, backup=BackupSpec(**data))

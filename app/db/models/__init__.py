@@ -4,7 +4,7 @@ from app.db.models.access import ApiKey, Member, Session, User
 from app.db.models.clusters import Cluster, InventoryGuest, Node, Storage, Volume
 from app.db.models.drift import Drift
 from app.db.models.firewall import SecurityGroup, SecurityGroupTenant
-from app.db.models.guests import Backup, Guest, Snapshot, VmidClaim
+from app.db.models.guests import Backup, BackupSchedule, Guest, Snapshot, VmidClaim
 from app.db.models.operations import Idempotency, Operation, OperationStep, Worker
 from app.db.models.table import Table
 from app.db.models.tenants import Allocation, AuditEntry, QuotaLimit, Template, Tenant
@@ -14,6 +14,7 @@ __all__ = [
     "ApiKey",
     "AuditEntry",
     "Backup",
+    "BackupSchedule",
     "Cluster",
     "Drift",
     "Guest",

@@ -127,6 +127,29 @@ class Snapshot(Table):
     created_at: Mapped[Created]
 
 
+class BackupSchedule(Table):
+    """When backups of a guest are taken, and how many of them stay. `user_id` is with whose rights. `going` is the
+    backup whose deletion was asked for last: one that cannot be deleted is not asked for again before the next."""
+
+    __tablename__ = "backup_schedules"
+
+    id: Mapped[Key]
+    guest_id: Mapped[Uuid] = mapped_column(sa.ForeignKey("guests.id", ondelete="CASCADE"), index=True)
+    user_id: Mapped[Uuid] = mapped_column(sa.ForeignKey("users.id", ondelete="CASCADE"), index=True)
+    at: Mapped[str] = mapped_column(sa.String(5))
+    days: Mapped[list[str]]
+    keep: Mapped[int]
+    mode: Mapped[str]
+    compress: Mapped[str]
+    notes: Mapped[str]
+    storage: Mapped[str | None]
+    next_at: Mapped[datetime] = mapped_column(index=True)
+    last_at: Mapped[datetime | None]
+    last_error: Mapped[str | None]
+    going: Mapped[str | None]
+    created_at: Mapped[Created]
+
+
 class Backup(Table):
     """A backup of a guest. `node` is where it was taken; `volid` is known, and `size` (bytes), once it is there.
     `cores`, `memory` (MiB) and `disk_gb` (GiB) are what the archive says of the guest."""
@@ -146,4 +169,7 @@ class Backup(Table):
     cores: Mapped[int]
     memory: Mapped[int]
     disk_gb: Mapped[int]
+    schedule_id: Mapped[str | None] = mapped_column(
+        sa.String(36), sa.ForeignKey("backup_schedules.id", ondelete="SET NULL"), index=True
+    )
     created_at: Mapped[Created]

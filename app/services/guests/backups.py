@@ -43,7 +43,30 @@ class _Asked:
     placement: Placement
 
 
-class Backups(Making):
+class BackingUp(Making):
+    """What services that take and delete backups share; the guest is free, and its tenant locked."""
+
+    def _take(self, tx: Tx, ctx: Context, row: Guest, spec: BackupSpec, schedule: str | None = None) -> Operation:
+        storage = storage_for(tx, row, spec.storage)
+        claim(tx, row, {Dimension.BACKUPS: len(backups.of_guest(tx, row.id)) + 1})
+        made = Backup(
+            id=str(uuid.uuid4()), guest_id=row.id, storage=storage, node=row.node, volid=None, mode=spec.mode,
+            compress=spec.compress, notes=spec.notes, state=BackupState.CREATING, size=0, cores=row.cores,
+            memory=row.memory, disk_gb=row.disk_gb, schedule_id=schedule,
+        )  # fmt: skip
+        tx.add(made)
+        parameters = dataclasses.replace(
+            guest_backup.of_row(guest.target(ctx, row), made), mode=spec.mode, compress=spec.compress, notes=spec.notes
+        )
+        return self._act(tx, ctx, row, guest_backup.BACKUPS[GuestKind(row.kind)], parameters)
+
+    def _drop(self, tx: Tx, ctx: Context, row: Guest, going: Backup) -> Operation:
+        going.state = BackupState.DELETING
+        parameters = guest_backup.of_row(guest.target(ctx, row), going)
+        return self._act(tx, ctx, row, guest_backup.REMOVALS[GuestKind(row.kind)], parameters)
+
+
+class Backups(BackingUp):
     def list(self, ctx: Context, kind: GuestKind, ref: str, request: PageRequest) -> Page[View]:
         """Ours, held against what lies there now: one call to PVE per storage and node that has some of them."""
         with self._db.read() as tx:
@@ -60,31 +83,15 @@ class Backups(Making):
 
     def take(self, ctx: Context, kind: GuestKind, ref: str, spec: BackupSpec) -> Operation:
         """Raises QuotaExceeded; Invalid for a storage outside the tenant's, or one that takes no backups."""
-        if "{{" in spec.notes:
-            raise Invalid({"notes": ["must not have {{ in it: Proxmox VE would put something of its own there"]})
+        require_plain(spec)
         with self._db.begin() as tx:
             row = self._free_guest(tx, ctx, kind, ref, Privilege.GUEST_ALLOCATE)
-            storage = _storage_for(tx, row, spec.storage)
-            claim(tx, row, {Dimension.BACKUPS: len(backups.of_guest(tx, row.id)) + 1})
-            made = Backup(
-                id=str(uuid.uuid4()), guest_id=row.id, storage=storage, node=row.node, volid=None, mode=spec.mode,
-                compress=spec.compress, notes=spec.notes, state=BackupState.CREATING, size=0, cores=row.cores,
-                memory=row.memory, disk_gb=row.disk_gb,
-            )  # fmt: skip
-            tx.add(made)
-            parameters = dataclasses.replace(
-                guest_backup.of_row(guest.target(ctx, row), made), mode=spec.mode, compress=spec.compress,
-                notes=spec.notes,
-            )  # fmt: skip
-            return self._act(tx, ctx, row, guest_backup.BACKUPS[kind], parameters)
+            return self._take(tx, ctx, row, spec)
 
     def delete(self, ctx: Context, kind: GuestKind, ref: str, backup: str) -> Operation:
         with self._db.begin() as tx:
             row = self._free_guest(tx, ctx, kind, ref, Privilege.GUEST_ALLOCATE)
-            going = backups.find(tx, row.id, backup)
-            going.state = BackupState.DELETING
-            parameters = guest_backup.of_row(guest.target(ctx, row), going)
-            return self._act(tx, ctx, row, guest_backup.REMOVALS[kind], parameters)
+            return self._drop(tx, ctx, row, backups.find(tx, row.id, backup))
 
     def restore(self, ctx: Context, kind: GuestKind, ref: str, backup: str, wanted: RestoreSpec) -> Operation:
         """Over its guest, or as a new one of the same tenant, where the archive can be read.
@@ -163,7 +170,12 @@ def _volid(kept: Backup) -> str:
     return kept.volid
 
 
-def _storage_for(tx: Tx, row: Guest, wanted: StorageId | None) -> StorageId:
+def require_plain(spec: BackupSpec) -> None:
+    if "{{" in spec.notes:
+        raise Invalid({"notes": ["must not have {{ in it: Proxmox VE would put something of its own there"]})
+
+
+def storage_for(tx: Tx, row: Guest, wanted: StorageId | None) -> StorageId:
     """One of the tenant's that takes backups and that the guest's node has; the one with the most room."""
     granted = tenants.lock(tx, row.tenant_id).storages
     found = [

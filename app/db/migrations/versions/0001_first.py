@@ -347,6 +347,33 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("guest_id", "name", name=op.f("pk_snapshots")),
     )
     op.create_table(
+        "backup_schedules",
+        sa.Column("id", sa.String(length=36), nullable=False),
+        sa.Column("guest_id", sa.String(length=36), nullable=False),
+        sa.Column("user_id", sa.String(length=36), nullable=False),
+        sa.Column("at", sa.String(length=5), nullable=False),
+        sa.Column("days", sa.JSON(), nullable=False),
+        sa.Column("keep", sa.Integer(), nullable=False),
+        sa.Column("mode", sa.String(), nullable=False),
+        sa.Column("compress", sa.String(), nullable=False),
+        sa.Column("notes", sa.String(), nullable=False),
+        sa.Column("storage", sa.String(), nullable=True),
+        sa.Column("next_at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("last_at", sa.DateTime(timezone=True), nullable=True),
+        sa.Column("last_error", sa.String(), nullable=True),
+        sa.Column("going", sa.String(), nullable=True),
+        sa.Column("created_at", sa.DateTime(timezone=True), nullable=False),
+        sa.ForeignKeyConstraint(
+            ["guest_id"], ["guests.id"], name=op.f("fk_backup_schedules_guest_id"), ondelete="CASCADE"
+        ),
+        sa.ForeignKeyConstraint(
+            ["user_id"], ["users.id"], name=op.f("fk_backup_schedules_user_id"), ondelete="CASCADE"
+        ),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_backup_schedules")),
+    )
+    for column in ("guest_id", "next_at", "user_id"):
+        op.create_index(op.f(f"ix_backup_schedules_{column}"), "backup_schedules", [column], unique=False)
+    op.create_table(
         "backups",
         sa.Column("id", sa.String(length=36), nullable=False),
         sa.Column("guest_id", sa.String(length=36), nullable=False),
@@ -361,10 +388,15 @@ def upgrade() -> None:
         sa.Column("cores", sa.Integer(), nullable=False),
         sa.Column("memory", sa.Integer(), nullable=False),
         sa.Column("disk_gb", sa.Integer(), nullable=False),
+        sa.Column("schedule_id", sa.String(length=36), nullable=True),
         sa.Column("created_at", sa.DateTime(timezone=True), nullable=False),
         sa.ForeignKeyConstraint(["guest_id"], ["guests.id"], name=op.f("fk_backups_guest_id"), ondelete="CASCADE"),
+        sa.ForeignKeyConstraint(
+            ["schedule_id"], ["backup_schedules.id"], name=op.f("fk_backups_schedule_id"), ondelete="SET NULL"
+        ),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_backups")),
     )
+    op.create_index(op.f("ix_backups_schedule_id"), "backups", ["schedule_id"], unique=False)
     op.create_index(op.f("ix_backups_guest_id"), "backups", ["guest_id"], unique=False)
     op.create_table(
         "api_keys",
@@ -462,7 +494,11 @@ def downgrade() -> None:
     op.drop_table("members")
     op.drop_index(op.f("ix_guests_user_id"), table_name="guests")
     op.drop_index(op.f("ix_backups_guest_id"), table_name="backups")
+    op.drop_index(op.f("ix_backups_schedule_id"), table_name="backups")
     op.drop_table("backups")
+    for column in ("guest_id", "next_at", "user_id"):
+        op.drop_index(op.f(f"ix_backup_schedules_{column}"), table_name="backup_schedules")
+    op.drop_table("backup_schedules")
     op.drop_table("snapshots")
     op.drop_index("ix_guests_list", table_name="guests")
     op.drop_index("ix_guests_kind", table_name="guests")
