@@ -115,6 +115,7 @@ PLAIN: Mapping[str, str] = {
     "name": "what the new thing is to be called, or a part of a name",
     "hostname": "the same of a container",
     "filename": "the same of a file",
+    "at": "a time of day",
     "url": "an address in the world, judged by policy",
     "path": "where a container mounts its own new disk",
     "checksum": "what the bytes of a file come to",
