@@ -57,7 +57,7 @@ class Making(OnGuest):
         asked: Asked,
         place: placement.Place,
         made_from: str | None,
-        entry: str | None,
+        entry: str | None = None,
         *,
         verb: str = "create",
     ) -> Guest:
