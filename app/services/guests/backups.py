@@ -131,7 +131,7 @@ class Backups(BackingUp):
                 storage=wanted.storage, tags=source.tags, start=wanted.start, placement=Placement(vmid=wanted.vmid),
             )  # fmt: skip
             place = offers.place(tx, tenant, asked, kind, offers.Medium(nodes=_readers(tx, source, kept)))
-            row = self._reserve(tx, ctx, tenant, kind, asked, place, source.made_from, source.entry, verb="restore")
+            row = self._reserve(tx, ctx, tenant, kind, asked, place, source.made_from, source.catalog_id, verb="restore")
             parameters = guest_restore.Parameters(
                 **self._who(ctx, row, tenant), cores=kept.cores, memory=kept.memory, disk_gb=kept.disk_gb, kind=kind,
                 volid=_volid(kept), storage=place.storage, name=row.name, start=wanted.start,
