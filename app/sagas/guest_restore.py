@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from app.domain.errors import PveAbsent, PveRefused
+from app.domain.errors import Conflict, PveAbsent, PveRefused
 from app.domain.guests import GuestKind, owner_mark
 from app.domain.identifiers import GuestName, NodeName, PoolId, StorageId, Upid, Volid
 from app.operations import Again, Run, Saga, Step
@@ -48,6 +48,8 @@ def look(run: Run, p: Parameters) -> dict[str, Any]:
         raise PveAbsent("Proxmox VE does not have this backup any more.", code="backup.missing", remedy="Delete it.")
     kept = node.archived_config(Volid(p.volid))
     guest.require_unprivileged(p, kept)
+    if kept.template:
+        raise Conflict("The backup is of a template.", code="guest.template", remedy="Clone the template.")
     size = kept.size
     if size["memory"] > p.memory or size["cores"] > p.cores or size["disk_gb"] > p.disk_gb:
         raise PveRefused("The archive holds a larger guest than the backup tells of.", code="backup.differs")

@@ -256,3 +256,15 @@ def test_what_pve_has_lost_cannot_be_restored(house: House, member: Caller) -> N
         failed = member.post(f"{path_of('cts', guest, backup)}/restore", body, wait=60)
         assert (failed.status_code, failed.get_json()["code"]) == (409, "backup.missing")
     assert member.get(f"/proxmox/cts/{guest['id']}").get_json()["state"] == "stopped"
+
+
+def test_no_template_is_restored(member: Caller) -> None:
+    """Its clones may need its disks; of its archive would come another template."""
+    guest = make(member, "vms")
+    before = take(member, "vms", guest)
+    member.done("POST", f"/proxmox/vms/{guest['id']}/template")
+    after = take(member, "vms", guest)
+    assert restore(member, "vms", guest, before, as_new=True)["template"] is False
+    for body, backup in (({}, before), ({"as_new": True}, after)):
+        refused = member.post(f"{path_of('vms', guest, backup)}/restore", body, wait=60)
+        assert (refused.status_code, refused.get_json()["code"]) == (409, "guest.template")

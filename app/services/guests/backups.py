@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 import uuid
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 from app.db import backups, clusters, drift, tenants
 from app.db.models import Backup, Guest
@@ -25,22 +24,8 @@ from app.policy import rules
 from app.sagas import guest, guest_backup, guest_restore
 from app.sagas.claims import claim
 from app.services.guests import offers
-from app.services.guests.making import Making
-from app.services.guests.on_guest import to_node
-
-
-@dataclass(frozen=True)
-class _Asked:
-    """A guest that is to be made of an archive. `memory` MiB, `disk_gb` GiB."""
-
-    name: str
-    cores: int
-    memory: int
-    disk_gb: int
-    storage: StorageId | None
-    tags: Sequence[str]
-    start: bool
-    placement: Placement
+from app.services.guests.making import Copy, Making
+from app.services.guests.on_guest import require_no_template, to_node
 
 
 class BackingUp(Making):
@@ -105,6 +90,7 @@ class Backups(BackingUp):
         with self._db.begin() as tx:
             row = self._free_guest(tx, ctx, kind, ref, Privilege.GUEST_ALLOCATE)
             kept = backups.find(tx, row.id, backup)
+            require_no_template(row)
             if row.state in (GuestState.RUNNING, GuestState.PAUSED, GuestState.SUSPENDED):
                 raise Conflict("The guest runs.", code="guest.running", remedy="Stop it first, or restore it as new.")
             if row.node not in _readers(tx, row, kept):
@@ -126,12 +112,14 @@ class Backups(BackingUp):
             source = self._free_guest(tx, ctx, kind, ref, Privilege.GUEST_ALLOCATE)
             kept = backups.find(tx, source.id, backup)
             tenant = tenants.lock(tx, source.tenant_id)
-            asked = _Asked(
+            asked = Copy(
                 name=wanted.name or source.name, cores=kept.cores, memory=kept.memory, disk_gb=kept.disk_gb,
                 storage=wanted.storage, tags=source.tags, start=wanted.start, placement=Placement(vmid=wanted.vmid),
             )  # fmt: skip
             place = offers.place(tx, tenant, asked, kind, offers.Medium(nodes=_readers(tx, source, kept)))
-            row = self._reserve(tx, ctx, tenant, kind, asked, place, source.made_from, source.catalog_id, verb="restore")
+            row = self._reserve(
+                tx, ctx, tenant, kind, asked, place, source.made_from, source.catalog_id, verb="restore"
+            )
             parameters = guest_restore.Parameters(
                 **self._who(ctx, row, tenant), cores=kept.cores, memory=kept.memory, disk_gb=kept.disk_gb, kind=kind,
                 volid=_volid(kept), storage=place.storage, name=row.name, start=wanted.start,

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from app.db import clusters, templates, tenants
 from app.db.models import Guest, Tenant
@@ -17,7 +16,7 @@ from app.policy import placement, rules
 from app.pve import GuestConfig
 from app.sagas import guest, guest_clone
 from app.services.guests import offers
-from app.services.guests.making import Making, locked, named_tenant
+from app.services.guests.making import Copy, Making, locked, named_tenant
 from app.services.guests.on_guest import require_free, to_storage
 
 
@@ -36,17 +35,6 @@ class _Source:
     entry: str | None = None
 
 
-@dataclass(frozen=True)
-class _Asked:
-    name: str
-    cores: int
-    memory: int
-    disk_gb: int
-    tags: Sequence[str]
-    start: bool = False
-    placement: Placement = field(default_factory=Placement)
-
-
 class Clones(Making):
     def clone(self, ctx: Context, kind: GuestKind, ref: str, spec: CloneSpec) -> Operation:
         """It is charged as its source is, in the tenant that gets it; it does not run.
@@ -62,7 +50,7 @@ class Clones(Making):
             into = locked(tx, source.into)
             place = placement.Place(NodeName(source.node), _storage(tx, into, kind, source, config, spec))
             size = config.size
-            asked = _Asked(spec.name, size["cores"] or source.cores, size["memory"], size["disk_gb"], config.tags)
+            asked = Copy(spec.name, size["cores"] or source.cores, size["memory"], size["disk_gb"], config.tags)
             row = self._reserve(tx, ctx, into, kind, asked, place, source.name, source.entry, verb="clone")
             parameters = guest_clone.Parameters(
                 **self._who(ctx, row, source.maker), kind=kind, name=row.name, memory=size["memory"],

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Sequence
+from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from app.db import audit, clusters, guests, quota, tenants
@@ -12,6 +13,7 @@ from app.db.session import Tx
 from app.domain.access import Context, Privilege, TenantScope
 from app.domain.errors import Conflict, NotFound
 from app.domain.guests import GuestKind, GuestState, Placement
+from app.domain.identifiers import StorageId
 from app.domain.tenants import TenantState
 from app.policy import placement, rules
 from app.policy import quota as quota_rules
@@ -36,6 +38,20 @@ class Asked(Protocol):
     def start(self) -> bool: ...
     @property
     def placement(self) -> Placement: ...
+
+
+@dataclass(frozen=True)
+class Copy:
+    """A guest that is to be made of another one, or of its backup. `memory` MiB, `disk_gb` GiB; `storage` None: any."""
+
+    name: str
+    cores: int
+    memory: int
+    disk_gb: int
+    tags: Sequence[str]
+    start: bool = False
+    placement: Placement = field(default_factory=Placement)
+    storage: StorageId | None = None
 
 
 class Making(OnGuest):
