@@ -29,10 +29,12 @@ from app.services.auth import Auth
 from app.services.clusters import Clusters
 from app.services.drift import Drifts
 from app.services.drift.comparing import Comparison
+from app.services.flavors import Flavors
 from app.services.guests import Guests
 from app.services.guests.backups import Backups
 from app.services.guests.clones import Clones
 from app.services.guests.conversions import Conversions
+from app.services.guests.deployments import Deployments
 from app.services.guests.disks import Disks
 from app.services.guests.firewall import Firewalls
 from app.services.guests.on_guest import NODE_QUEUE, STORAGE_QUEUE, GuestRules
@@ -89,6 +91,7 @@ def build(settings: Settings) -> House:
     engine = Engine(db, REGISTRY)
     rules = GuestRules(range(settings.vmid_min, settings.vmid_max + 1), settings.vmid_quarantine_seconds)
     stale = timedelta(seconds=max(60.0, 3 * settings.inventory_interval))
+    guests = Guests(db, engine, credentials, rules)
     services = Services(
         auth=Auth(db, refresh_lifetime=timedelta(days=settings.refresh_token_days)),
         api_keys=ApiKeys(db),
@@ -104,7 +107,8 @@ def build(settings: Settings) -> House:
             db, engine, credentials, MediaRules(settings.max_upload_bytes, settings.download_networks or ())
         ),
         tasks=Tasks(db, credentials),
-        guests=Guests(db, engine, credentials, rules),
+        guests=guests,
+        deployments=Deployments(db, guests),
         conversions=Conversions(db, engine, credentials, rules),
         restarts=Restarts(
             db, engine, credentials, rules, RestartRules(settings.guest_networks or (), settings.restarts_per_day)
@@ -118,6 +122,7 @@ def build(settings: Settings) -> House:
         security_groups=SecurityGroups(db, engine, credentials),
         drift=Drifts(db, engine, credentials, vmid_rest=rules.vmid_rest),
         operations=Operations(db, engine, REGISTRY),
+        flavors=Flavors(db),
         templates=Templates(db, credentials, catalog=settings.catalog_pool),
         health=Health(db, lease=LEASE, stale=stale),
         idempotency=IdempotencyKeys(db),

@@ -14,9 +14,11 @@ from app import current
 from app.api import (
     api_keys,
     auth,
+    deployments,
     docs,
     drift,
     errors,
+    flavors,
     gate,
     health,
     json,
@@ -67,6 +69,8 @@ URLS: Mapping[str, Mapping[str, type[MethodView]]] = {
     "security-groups": {f"/proxmox{path}": view for path, view in security_groups.VIEWS.items()},
     "vms": {f"/proxmox/vms{path}": view for path, view in vms.VIEWS.items()},
     "cts": {f"/proxmox/cts{path}": view for path, view in cts.VIEWS.items()},
+    "flavors": {"/flavors": flavors.FlavorsView, "/flavors/<flavor>": flavors.FlavorView},
+    "deployments": {"/deployments": deployments.DeploymentsView},
     "templates": {f"/templates{path}": view for path, view in templates.VIEWS.items()},
     "operations": {
         "/operations": operations.OperationsView,

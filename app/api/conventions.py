@@ -33,6 +33,7 @@ from app.api.schemas.fields import is_printable
 from app.api.schemas.lists import page_of
 from app.api.schemas.operations import OperationSchema
 from app.domain.access import IdempotencyKey
+from app.domain.deployments import Deployed
 from app.domain.errors import Invalid
 from app.domain.operations import FINAL_STATES, Operation, OperationState
 
@@ -131,12 +132,19 @@ class Blueprint(flask_smorest.Blueprint):  # type: ignore[misc]
 
         return decorate
 
-    def accepted(self, *, if_match: bool = False, streamed: Mapping[str, Any] | None = None) -> Callable[[V], V]:
+    def accepted(
+        self,
+        *,
+        if_match: bool = False,
+        streamed: Mapping[str, Any] | None = None,
+        shows: type[marshmallow.Schema] = OperationSchema,
+    ) -> Callable[[V], V]:
         """The view gives an Operation. `if_match`: it asks for `expected_etags`. `streamed`: it reads its body itself,
-        as it comes (`app.api.uploads`), and cannot be repeated with a key; this describes the body."""
-        waited = super().response(HTTPStatus.OK, OperationSchema, description="With `Prefer: wait`: it has ended.")
+        as it comes (`app.api.uploads`), and cannot be repeated with a key; this describes the body. `shows`: with more
+        members than an operation has, as a Deployed has them."""
+        waited = super().response(HTTPStatus.OK, shows, description="With `Prefer: wait`: it has ended.")
         begun = super().response(
-            HTTPStatus.ACCEPTED, OperationSchema, headers=LOCATION, description="Accepted; follow the operation."
+            HTTPStatus.ACCEPTED, shows, headers=LOCATION, description="Accepted; follow the operation."
         )
 
         def decorate(view: V) -> V:
@@ -226,8 +234,9 @@ def _repeatable(view: View, once: Collection[str] = ()) -> View:
             stored = claim.replay
             if stored is None:
                 found = view(*args, **kwargs)
-                if isinstance(found, Operation):
-                    claim.store(HTTPStatus.ACCEPTED, None, found.id)
+                operation = found.operation if isinstance(found, Deployed) else found
+                if isinstance(operation, Operation):
+                    claim.store(HTTPStatus.ACCEPTED, None, operation.id)
                 else:
                     claim.store(found.status_code, _without(found, once), None)
         if stored is None:
@@ -286,20 +295,22 @@ def _without(answer: Response, once: Collection[str]) -> Mapping[str, Any] | Non
 
 
 def _presented(answer: Any) -> ResponseReturnValue:
-    return _followed(answer) if isinstance(answer, Operation) else answer
+    if isinstance(answer, Deployed):
+        return _followed(answer.operation, {"password": answer.password} if answer.password else {})
+    return _followed(answer, {}) if isinstance(answer, Operation) else answer
 
 
-def _followed(operation: Operation) -> Response:
-    """202 with the operation; where the caller wished to wait for it, its end."""
+def _followed(operation: Operation, once: Mapping[str, str]) -> Response:
+    """202 with the operation; where the caller wished to wait for it, its end. `once` is shown beside it."""
     seconds = _wait_wished()
     if seconds is not None and operation.state not in FINAL_STATES:
         with _waiting() as may_wait:
             if may_wait:
                 operation = current.services.operations.wait(operation.id, seconds)
     if seconds is None or operation.state not in FINAL_STATES:
-        answer = _document(operation, HTTPStatus.ACCEPTED)
+        answer = _document(operation, HTTPStatus.ACCEPTED, once)
     elif operation.state == OperationState.SUCCEEDED:
-        answer = _document(operation, HTTPStatus.OK)
+        answer = _document(operation, HTTPStatus.OK, once)
     else:
         answer = errors.of_operation(operation.error or {"code": f"operation.{operation.state}"})
     answer.headers["Location"] = f"/api/operations/{operation.id}"
@@ -308,8 +319,8 @@ def _followed(operation: Operation) -> Response:
     return answer
 
 
-def _document(operation: Operation, status: int) -> Response:
-    return json.answer(OperationSchema().dump(operation), status)
+def _document(operation: Operation, status: int, once: Mapping[str, str]) -> Response:
+    return json.answer({**OperationSchema().dump(operation), **once}, status)
 
 
 def _wait_wished() -> int | None:

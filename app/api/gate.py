@@ -202,6 +202,7 @@ _PATH_FORMS: dict[str, Callable[[str], bool]] = {
     "disk": _is_disk,
     "backup": is_uuid,
     "drift": is_uuid,
+    "flavor": _is_name,
     "group": _is_name,
     "guest": _is_guest,
     "key": is_uuid,

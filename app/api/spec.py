@@ -31,6 +31,8 @@ _TAGS = {
     "security-groups": "Firewall rules under a name, which administrators write and guests' rules name.",
     "vms": "Virtual machines on Proxmox VE",
     "cts": "Containers on Proxmox VE, always unprivileged",
+    "flavors": "Named sizes.",
+    "deployments": "Guests out of the catalog.",
     "templates": "The catalog of what may be deployed",
     "drift": "What was changed in Proxmox VE behind our back",
     "operations": "Long work: followed, cancelled, resolved",

@@ -201,6 +201,8 @@ _LOST_RACES: Mapping[str, tuple[str, str]] = {
     "users.canonical": ("name.taken", _NAME_TAKEN),
     "uq_templates_cluster_id_name": ("name.taken", _NAME_TAKEN),
     "templates.cluster_id, templates.name": ("name.taken", _NAME_TAKEN),
+    "uq_flavors_name": ("name.taken", _NAME_TAKEN),
+    "flavors.name": ("name.taken", _NAME_TAKEN),
     "pk_vmids": ("vmid.taken", _VMID_TAKEN),
     "vmids.cluster_id, vmids.vmid": ("vmid.taken", _VMID_TAKEN),
     "uq_guests_cluster_id_vmid": ("vmid.taken", _VMID_TAKEN),

@@ -72,6 +72,16 @@ def published(tx: Tx, cluster: str, kind: GuestKind, ref: str) -> Template | Non
     ).first()
 
 
+def published_by(tx: Tx, ref: str) -> domain.Template | None:
+    """The published template of any cluster, by id, or by a name that one cluster's has only."""
+    try:
+        condition = Template.id == str(UUID(ref))
+    except ValueError:
+        condition = Template.name == ref
+    rows = tx.scalars(sa.select(Template).where(Template.published, condition).limit(2)).all()
+    return view(rows[0]) if len(rows) == 1 else None
+
+
 def published_guests(tx: Tx, kind: GuestKind, vmid: int) -> dict[str, Template]:
     """Cluster -> the published template of this kind that is this very guest there."""
     wanted = sa.select(Template).where(Template.kind == kind, Template.published, Template.vmid == vmid)

@@ -70,3 +70,25 @@ class Template:
     disk_gb: int
     published: bool
     created_at: datetime
+
+
+@dataclass(frozen=True)
+class FlavorSpec:
+    """A named size. `memory` MiB."""
+
+    name: str
+    cores: int
+    memory: int
+    disk_gb: int
+    description: str = ""
+
+
+@dataclass(frozen=True)
+class Flavor:
+    id: str
+    name: str
+    cores: int
+    memory: int
+    disk_gb: int
+    description: str
+    created_at: datetime

@@ -9,10 +9,12 @@ from app.services.api_keys import ApiKeys
 from app.services.auth import Auth
 from app.services.clusters import Clusters
 from app.services.drift import Drifts
+from app.services.flavors import Flavors
 from app.services.guests import Guests
 from app.services.guests.backups import Backups
 from app.services.guests.clones import Clones
 from app.services.guests.conversions import Conversions
+from app.services.guests.deployments import Deployments
 from app.services.guests.disks import Disks
 from app.services.guests.firewall import Firewalls
 from app.services.guests.restarts import Restarts
@@ -62,5 +64,7 @@ class Services:
     drift: Drifts
     operations: Operations
     templates: Templates
+    flavors: Flavors
+    deployments: Deployments
     health: Health
     idempotency: IdempotencyKeys

@@ -128,6 +128,7 @@ def _scene(house: House, template: str, *, second_disks: bool = False, rules: in
         "users": (me["id"], me["username"]),
         "api-keys": (key["id"],),
         "templates": (template,),
+        "flavors": ("small",),
         "nodes": (ct["node"],),
         "pools": (tenant["poolid"],),
         "content": (f"local-lvm:vm-{ct['vmid']}-disk-0",),

@@ -79,6 +79,7 @@ PATHS: Mapping[str, Reference] = {
         "rules",
         "security-groups",
         "templates",
+        "flavors",
         "api-keys",
         "drift",
     )
@@ -107,6 +108,7 @@ FIELDS: Mapping[str, Reference] = {
             (s.victim.volid, "local-lvm:vm-19998-disk-0"),
         ]
     ),
+    "template_id": Reference(lambda s: [(s.unpublished["ct"], _missing()), (s.unpublished["vm"], _missing())]),
     "iso": Reference(lambda s: [(s.victim.volid, "local-lvm:vm-19998-disk-0")], instead_of=("template", "image")),
 }
 
@@ -127,6 +129,7 @@ PLAIN: Mapping[str, str] = {
     "source": "addresses that a firewall rule is about; of a template what the cluster has, named by administrators",
     "sources": "the same of several templates",
     "logo_url": "where a browser finds a picture",
+    "flavor": "a named size, of the house's",
     "interface": "a network card of the caller's own guest",
 }
 
@@ -163,6 +166,7 @@ ADMINISTRATORS = frozenset(
         "DELETE /api/proxmox/storages/{storage}/content/{volid}",
         "PUT /api/tenants/{tenant}/quota", "POST /api/operations/{operation}/resolve",
         "POST /api/proxmox/cts/{guest}/migrate", "POST /api/proxmox/vms/{guest}/migrate",
+        "POST /api/flavors", "PUT /api/flavors/{flavor}", "DELETE /api/flavors/{flavor}",
         "POST /api/templates", "GET /api/templates/scan", "POST /api/templates/import",
         "PUT /api/templates/{template}", "DELETE /api/templates/{template}", "POST /api/templates/{template}/toggle",
         "POST /api/proxmox/security-groups", "PUT /api/proxmox/security-groups/{group}",
@@ -171,7 +175,7 @@ ADMINISTRATORS = frozenset(
     }
 )  # fmt: skip
 #: Of the changes outside `/api/proxmox`, an operator may make these; all others are refused to him.
-OPERATORS = frozenset({"POST /api/operations/{operation}/cancel"})
+OPERATORS = frozenset({"POST /api/operations/{operation}/cancel", "POST /api/deployments"})
 
 _NOUNS = frozenset(
     {

@@ -43,9 +43,9 @@ from app.domain.guests import (
 )
 from app.domain.identifiers import BridgeName, GuestName, NodeName, PoolId, StorageId, Tag, Volid
 
-_MIB_MOST = 16_777_216  # 16 TiB
-_CORES_MOST = 512
-_DISK_GB_MOST = 131_072  # 128 TiB
+MIB_MOST = 16_777_216  # 16 TiB
+CORES_MOST = 512
+DISK_GB_MOST = 131_072  # 128 TiB
 
 _KEY_TYPES = frozenset(
     {
@@ -117,7 +117,7 @@ class NetworkSchema(Schema):
         _check_gateway(data)
 
 
-def _ssh_keys() -> Several:
+def ssh_keys() -> Several:
     return Several(Text(least=1, most=8192, validate=_ssh_key), most=64)
 
 
@@ -126,7 +126,7 @@ class CloudInitSchema(Schema):
 
     user = Text(least=1, most=32, validate=validate.Regexp(r"^[a-z_][a-z0-9_-]*\Z", error="must be a Linux user name"))
     password = Text(least=5, most=128, metadata={"format": "password"})
-    ssh_keys = _ssh_keys()
+    ssh_keys = ssh_keys()
     ip = Text(most=64, validate=_address)
     gw = Text(most=64, validate=_single_address)
     nameserver = Text(most=64, validate=_single_address)
@@ -140,15 +140,15 @@ class CloudInitSchema(Schema):
 
 
 def _cores() -> Whole:
-    return Whole(1, _CORES_MOST)
+    return Whole(1, CORES_MOST)
 
 
 def _memory() -> Whole:
-    return Whole(16, _MIB_MOST, metadata={"description": "MiB."})
+    return Whole(16, MIB_MOST, metadata={"description": "MiB."})
 
 
 def _swap() -> Whole:
-    return Whole(0, _MIB_MOST, metadata={"description": "MiB."})
+    return Whole(0, MIB_MOST, metadata={"description": "MiB."})
 
 
 def _tags() -> Several:
@@ -159,7 +159,7 @@ class GuestCreateSchema(Schema):
     name = Named(GuestName, required=True, metadata={"description": "A DNS name."})
     cores = _cores()
     memory = _memory()
-    disk_gb = Whole(1, _DISK_GB_MOST, metadata={"description": "GiB."})
+    disk_gb = Whole(1, DISK_GB_MOST, metadata={"description": "GiB."})
     storage = Named(StorageId, metadata={"description": "Chosen by room if left out."})
     net = fields.Nested(NetworkSchema)
     tags = _tags()
@@ -183,7 +183,7 @@ class ContainerCreateSchema(GuestCreateSchema):
         least=1, most=255, required=True, metadata={"description": "Of the catalog (id or name), or a volid."}
     )
     swap = _swap()
-    ssh_keys = _ssh_keys()
+    ssh_keys = ssh_keys()
     password = Text(least=5, most=128, metadata={"format": "password", "description": "Of root."})
     nesting = Flag()
     unprivileged = Flag(metadata={"description": "Every container is unprivileged; false is refused."})
@@ -254,7 +254,7 @@ class GuestChangeSchema(Schema):
     tags = _tags()
     description = Lines(most=4096)
     onboot = Flag(metadata={"description": "Start it when its node starts."})
-    disk_increment_gb = Whole(1, _DISK_GB_MOST, metadata={"description": "GiB that its disk grows by; none shrinks."})
+    disk_increment_gb = Whole(1, DISK_GB_MOST, metadata={"description": "GiB that its disk grows by; none shrinks."})
 
     @validates_schema
     def check_any(self, data: dict[str, Any], **_: Any) -> None:
@@ -473,7 +473,7 @@ class GuestLogInSchema(Schema):
     makes = LogIn
 
     password = Text(least=5, most=128, metadata={"format": "password"})
-    ssh_keys = _ssh_keys()
+    ssh_keys = ssh_keys()
 
     @validates_schema
     def check_any(self, data: dict[str, Any], **_: Any) -> None:
@@ -487,7 +487,7 @@ class RebuildSchema(Schema):
         metadata={"description": "Of the catalog (id or name); for a container also a volid."},
     )  # fmt: skip
     password = Text(least=5, most=128, metadata={"format": "password"})
-    ssh_keys = _ssh_keys()
+    ssh_keys = ssh_keys()
     start = Flag(load_default=False, metadata={"description": "Start it when it is made."})
 
     @classmethod

@@ -7,7 +7,7 @@ from app.db.models.firewall import SecurityGroup, SecurityGroupTenant
 from app.db.models.guests import Backup, BackupSchedule, Guest, Snapshot, VmidClaim
 from app.db.models.operations import Idempotency, Operation, OperationStep, Worker
 from app.db.models.table import Table
-from app.db.models.tenants import Allocation, AuditEntry, QuotaLimit, Template, Tenant
+from app.db.models.tenants import Allocation, AuditEntry, Flavor, QuotaLimit, Template, Tenant
 
 __all__ = [
     "Allocation",
@@ -17,6 +17,7 @@ __all__ = [
     "BackupSchedule",
     "Cluster",
     "Drift",
+    "Flavor",
     "Guest",
     "Idempotency",
     "InventoryGuest",

@@ -62,6 +62,20 @@ class Allocation(Table):
     )
 
 
+class Flavor(Table):
+    """A named size: cores, memory (MiB) and disk (GiB)."""
+
+    __tablename__ = "flavors"
+
+    id: Mapped[Key]
+    name: Mapped[str] = mapped_column(unique=True)
+    cores: Mapped[int]
+    memory: Mapped[int]
+    disk_gb: Mapped[int]
+    description: Mapped[str]
+    created_at: Mapped[Created]
+
+
 class Template(Table):
     """A catalog entry: a container's archive or an ISO image (`volid`), or a VM that is a template (`vmid`)."""
 

@@ -46,6 +46,18 @@ def upgrade() -> None:
         sa.UniqueConstraint("name", name=op.f("uq_clusters_name")),
     )
     op.create_table(
+        "flavors",
+        sa.Column("id", sa.String(length=36), nullable=False),
+        sa.Column("name", sa.String(), nullable=False),
+        sa.Column("cores", sa.Integer(), nullable=False),
+        sa.Column("memory", sa.Integer(), nullable=False),
+        sa.Column("disk_gb", sa.Integer(), nullable=False),
+        sa.Column("description", sa.String(), nullable=False),
+        sa.Column("created_at", sa.DateTime(timezone=True), nullable=False),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_flavors")),
+        sa.UniqueConstraint("name", name=op.f("uq_flavors_name")),
+    )
+    op.create_table(
         "idempotency",
         sa.Column("user_id", sa.String(length=36), nullable=False),
         sa.Column("tenant", sa.String(length=64), nullable=False),
@@ -534,6 +546,7 @@ def downgrade() -> None:
     op.drop_index(op.f("ix_operations_guest_id"), table_name="operations")
     op.drop_table("operations")
     op.drop_table("idempotency")
+    op.drop_table("flavors")
     op.drop_table("clusters")
     op.drop_index(op.f("ix_audit_tenant_id"), table_name="audit")
     op.drop_index(op.f("ix_audit_at"), table_name="audit")

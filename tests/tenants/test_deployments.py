@@ -1,0 +1,121 @@
+"""Guests out of the catalog: of the size that was asked for, and with a way in."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from tests.house import Caller, House
+
+ISO = "local:iso/debian-12.12.0-amd64-netinst.iso"
+KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIGZvciB0ZXN0cyBvbmx5LCBub2JvZHkgaGFzIGl0ISE= maria"
+
+
+@pytest.fixture(scope="module")
+def member(house: House) -> Caller:
+    return house.make_member(house.make_tenant(storages=["local-lvm", "local"], bridges=["vmbr0"]))
+
+
+@pytest.fixture(scope="module")
+def flavor(house: House) -> Iterator[dict[str, Any]]:
+    admin = house.admin()
+    name = f"small-{uuid.uuid4().hex[:6]}"
+    made = admin.post("/flavors", {"name": name, "cores": 2, "memory": 256, "disk_gb": 1})
+    assert made.status_code == 201, made.get_data(as_text=True)
+    yield made.get_json()
+    assert admin.delete(f"/flavors/{name}").status_code == 204
+
+
+def deployed(house: House, member: Caller, template: str, **more: Any) -> tuple[dict[str, Any], dict[str, Any]]:
+    """The answer, and what PVE has of the guest."""
+    body = {"template_id": template, "name": f"d-{uuid.uuid4().hex[:8]}", **more}
+    answer = member.post("/deployments", body, wait=60)
+    assert answer.status_code == 200, answer.get_data(as_text=True)
+    found: dict[str, Any] = answer.get_json()
+    guest = found["result"]["guest"]
+    kind = "lxc" if guest["kind"] == "ct" else "qemu"
+    return found, house.pve.get(f"/nodes/{guest['node']}/{kind}/{guest['vmid']}/config")
+
+
+@pytest.mark.parametrize("template", ["debian-12", "debian-12-vm"])
+def test_a_guest_of_either_kind_has_the_size_of_its_flavor_runs_and_lets_its_owner_in(
+    house: House, member: Caller, flavor: dict[str, Any], template: str
+) -> None:
+    found, config = deployed(house, member, template, flavor=flavor["name"])
+    guest = found["result"]["guest"]
+    least = {"debian-12": 1, "debian-12-vm": 2}[template]
+    assert (guest["cores"], guest["memory"], guest["disk_gb"], guest["state"]) == (2, 256, least, "running")
+    assert int(config["memory"]) == 256
+    assert len(found["password"]) >= 16
+    assert "password" not in member.get(f"/operations/{found['id']}").get_json()
+    assert found["password"] not in str(house.pve.get("/cluster/resources")) + str(config)
+
+
+def test_what_is_asked_for_goes_before_the_flavor(house: House, member: Caller, flavor: dict[str, Any]) -> None:
+    found, config = deployed(
+        house, member, "debian-12", flavor=flavor["id"], memory=64, disk_gb=3, ssh_keys=[KEY], start=False
+    )
+    guest = found["result"]["guest"]
+    assert (guest["cores"], guest["memory"], guest["disk_gb"], guest["state"]) == (2, 64, 3, "stopped")
+    assert "size=3G" in config["rootfs"]
+    assert "password" not in found
+
+
+def test_a_repeated_request_makes_one_guest_and_tells_no_password_again(member: Caller) -> None:
+    body = {"template_id": "debian-12", "name": "once", "memory": 64, "start": False}
+    key = {"Idempotency_Key": uuid.uuid4().hex}
+    first, second = (member.post("/deployments", body, wait=60, **key).get_json() for _ in range(2))
+    assert first["result"]["guest"]["id"] == second["result"]["guest"]["id"]
+    assert "password" in first
+    assert "password" not in second
+
+
+@pytest.mark.parametrize(
+    ("given", "field"),
+    [
+        ({"template_id": str(uuid.UUID(int=7))}, "template_id"),
+        ({"template_id": "debian-12-vm", "disk_gb": 1}, "disk_gb"),
+        ({"flavor": "enormous"}, "flavor"),
+        ({"user": "maria"}, "user"),
+        ({"memory": 0}, "memory"),
+        ({"name": "-a-"}, "name"),
+        ({"storage": "nowhere"}, "storage"),
+    ],
+)
+def test_what_is_not_deployed(house: House, member: Caller, given: dict[str, Any], field: str) -> None:
+    mark = house.pve.mark()
+    answer = member.post("/deployments", {"template_id": "debian-12", "name": "web", **given})
+    assert (answer.status_code, list(answer.get_json()["errors"])) == (422, [field])
+    assert house.pve.writes(mark) == []
+
+
+def test_l47_a_template_that_was_withdrawn_is_not_deployed_not_even_by_administrators(house: House) -> None:
+    admin = house.admin()
+    entry = admin.post("/templates", {"source": ISO, "name": "installer"}).get_json()
+    tenant = house.make_tenant()
+    try:
+        body = {"template_id": entry["id"], "name": "web", "tenant": tenant["id"]}
+        assert list(admin.post("/deployments", body).get_json()["errors"]) == ["template_id"]
+        assert admin.post(f"/templates/{entry['id']}/toggle").get_json()["published"]
+        with_key = admin.post("/deployments", {**body, "ssh_keys": [KEY]})
+        assert list(with_key.get_json()["errors"]) == ["template_id"], "an installer takes no keys"
+    finally:
+        assert admin.delete(f"/templates/{entry['id']}").status_code == 204
+
+
+def test_flavors_are_written_by_administrators_and_read_by_all(
+    house: House, member: Caller, flavor: dict[str, Any]
+) -> None:
+    admin, path = house.admin(), f"/flavors/{flavor['id']}"
+    assert flavor in member.get("/flavors").get_json()["data"]
+    size = {"cores": 1, "memory": 64, "disk_gb": 1}
+    refused = [member.post("/flavors", {"name": "mine", **size}), member.put(path, {"cores": 9}), member.delete(path)]
+    assert [answer.status_code for answer in refused] == [403] * 3
+    taken = admin.post("/flavors", {"name": flavor["name"], **size})
+    assert (taken.status_code, taken.get_json()["code"]) == (409, "name.taken")
+    assert list(admin.post("/flavors", {"name": "a b", **size}).get_json()["errors"]) == ["name"]
+    assert admin.put(path, {"memory": 512}).get_json()["memory"] == 512
+    assert admin.put(path, {"memory": 256}).get_json() == flavor
