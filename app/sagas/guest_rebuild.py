@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from app.db import guests
+from app.db.models import Template
 from app.domain.errors import Conflict, PveLocked
 from app.domain.guests import GuestKind, GuestState, owner_mark
 from app.domain.identifiers import NodeName, Upid, VmId
@@ -22,10 +23,11 @@ from app.sagas import ct_create, guest, vm_create
 
 @dataclass(frozen=True, kw_only=True)
 class ContainerParameters(ct_create.Parameters):
-    """`made_from` is the template's name, `node` where it is to be; `kept` are options of the guest as it was: None, it
-    had no such one."""
+    """`made_from` is the template's name, `entry` the catalog's; `node` is where the guest is to be; `kept` are options
+    of it as it was: None, it had no such one."""
 
     made_from: str
+    entry: str | None
     kept: dict[str, str | None]
 
 
@@ -34,6 +36,7 @@ class VmParameters(vm_create.Parameters):
     """As ContainerParameters."""
 
     made_from: str
+    entry: str | None
     kept: dict[str, str | None]
 
 
@@ -94,6 +97,7 @@ def settle(run: Run, p: Parameters) -> None:
         row = guests.get(tx, p.guest)
         if row is not None:
             row.made_from = p.made_from
+            row.catalog_id = p.entry if p.entry is not None and tx.get(Template, p.entry) is not None else None
     guest.settled_state(run, p)
 
 

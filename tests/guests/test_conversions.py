@@ -6,6 +6,8 @@ from typing import Any
 
 import pytest
 
+from app.db.models import Guest, Template
+from app.db.session import Database
 from tests.guests.test_change import KINDS, PVE_KIND, allocated, config, make
 from tests.house import Caller, House
 
@@ -124,6 +126,10 @@ def test_a_guest_is_rebuilt_with_its_number_size_and_cards(
     same = ("id", "vmid", "name", "cores", "memory", "disk_gb", "tags", "poolid", "unprivileged")
     assert [rebuilt[name] for name in same] == [guest[name] for name in same]
     assert (rebuilt["made_from"], rebuilt["state"]) == (TEMPLATE[kind], "stopped")
+    db = Database(house.settings.database_url)
+    with db.read() as tx:
+        assert tx.get_one(Template, tx.get_one(Guest, guest["id"]).catalog_id).name == TEMPLATE[kind]
+    db.close()
     task = {"cts": f"vzcreate:{guest['vmid']}", "vms": "qmclone"}[kind]
     with house.pve.fault(kind="task_fails", task=task, text="disk is broken", count=1):
         failed = member.post(f"{path}/rebuild", {"template": TEMPLATE[kind]}, wait=30).get_json()

@@ -98,7 +98,7 @@ class Conversions(OnGuest):
             **guest.target(ctx, row), "node": node, "token_id": tenant.token_id, "vmid_rest": self._settings.vmid_rest,
             "memory": row.memory, "cores": row.cores, "name": row.name, "storage": row.storage,
             "disk_gb": row.disk_gb, "net": dataclasses.asdict(net), "tags": list(row.tags), "start": wanted.start,
-            "password": self._seal(log_in.password, row), "made_from": medium.name,
+            "password": self._seal(log_in.password, row), "made_from": medium.name, "entry": medium.entry,
         }  # fmt: skip
         kept: dict[str, str | None] = {name: value for name, value in values.items() if _KEPT.fullmatch(name)}
         if values and "net0" not in values:
@@ -139,6 +139,8 @@ def _medium(tx: Tx, row: Guest, template: str) -> offers.Medium:
         else:
             spec = VmSpec(GuestName(row.name), disk_gb=row.disk_gb, template=template)
             medium = offers.vm_medium(tx, tenant, spec)
+            if medium.vmid is None:
+                raise Invalid({"template": ["is a medium to install from, and no template of a VM"]})
     except Invalid as wrong:
         if "template" in wrong.members["errors"]:
             raise
