@@ -69,11 +69,12 @@ class Templates:
             raise Invalid({"source": ["is neither a medium nor a template guest of this cluster"]})
         if spec.disk_gb is not None and spec.disk_gb < source.disk_gb:
             raise Invalid({"disk_gb": [f"must be at least {source.disk_gb}, the size of its source"]})
+        with self._db.read() as tx:
+            _require_new(tx, clusters.named(tx, spec.cluster), source)
         self._into_the_catalog(spec.cluster, [source])
         with self._db.begin() as tx:
             cluster = clusters.named(tx, spec.cluster)
-            if source.reference in templates.references(tx, cluster.id):
-                raise Conflict("The catalog has an entry of this source.", code="template.exists")
+            _require_new(tx, cluster, source)
             return templates.view(_added(tx, ctx, cluster, source, spec))
 
     def import_sources(self, ctx: Context, cluster: str | None, references: Sequence[str]) -> Sequence[Template]:
@@ -83,7 +84,9 @@ class Templates:
         found = self._sources(cluster)
         if missing := sorted({one for one in references if one not in found}):
             raise Invalid({"sources": [f"{one} is neither a medium nor a template guest" for one in missing]})
-        wanted = [found[one] for one in dict.fromkeys(references)]
+        with self._db.read() as tx:
+            known = templates.references(tx, clusters.named(tx, cluster).id)
+        wanted = [found[one] for one in dict.fromkeys(references) if one not in known]
         self._into_the_catalog(cluster, wanted)
         with self._db.begin() as tx:
             into = clusters.named(tx, cluster)
@@ -169,6 +172,11 @@ class Templates:
         pve.pools.create(pool, comment="Templates that all tenants may clone")
         for _, vmid in guests:
             pve.pools.add_guests(pool, [vmid])
+
+
+def _require_new(tx: Tx, cluster: Cluster, source: Source) -> None:
+    if source.reference in templates.references(tx, cluster.id):
+        raise Conflict("The catalog has an entry of this source.", code="template.exists")
 
 
 def _published_only(ctx: Context) -> bool:
