@@ -41,7 +41,10 @@ OF_A_DISK = re.compile(r"/disks/")
 #: One that the guest does not boot from.
 SECOND_DISK = {"cts": "mp0", "vms": "scsi1"}
 #: These are answered from the inventory and cost PVE nothing.
-FROM_INVENTORY = re.compile(r"/(vms|cts)(/\{guest\}(/snapshots)?)?$")
+FROM_INVENTORY = re.compile(r"/(vms|cts)(/\{guest\}(/snapshots|/backups|/backup-schedules(/\{schedule\})?)?)?$")
+OF_A_BACKUP = re.compile(r"/backups/")
+#: Rows of ours; what comes of them is asked of PVE when their moment comes.
+OF_SCHEDULES = re.compile(r"/backup-schedules")
 #: PVE has nothing like these for containers: 409, and nothing is sent.
 NOT_FOR_CONTAINERS = re.compile(r"/cts/\{guest\}/(reset|suspend|resume)$")
 
@@ -96,6 +99,13 @@ def make_guest(route: Route, owner: Caller) -> dict[str, Any]:
     if OF_A_DISK.search(route.path):
         disk = {"size_gb": 1, "storage": "local-lvm"} | ({"path": "/srv/data"} if kind == "cts" else {})
         owner.done("POST", f"/proxmox/{kind}/{made['id']}/disks", disk)
+    if OF_A_BACKUP.search(route.path):
+        taken = owner.done("POST", f"/proxmox/{kind}/{made['id']}/backups")
+        made["backup"] = taken["result"]["backup"]["id"]
+    if OF_SCHEDULES.search(route.path):
+        made["schedule"] = owner.post(f"/proxmox/{kind}/{made['id']}/backup-schedules", {"at": "02:30"}).get_json()[
+            "id"
+        ]
     if OF_A_FROZEN_ONE.search(route.path) and kind == "vms":
         owner.done("POST", f"/proxmox/{kind}/{made['id']}/suspend")
     return made
@@ -105,6 +115,7 @@ def send(route: Route, caller: Caller, guest: Mapping[str, Any] | None, **named:
     path = route.path.removeprefix("/api")
     if guest is not None:
         named_in_path = {"{guest}": guest["id"], "{snapshot}": "before", "{disk}": SECOND_DISK[kind_of(route)]}
+        named_in_path |= {"{backup}": guest.get("backup", ""), "{schedule}": guest.get("schedule", "")}
         for parameter, value in named_in_path.items():
             path = path.replace(parameter, value)
     body = body_of(route)
@@ -143,7 +154,7 @@ def test_work_on_guests_is_done_with_the_tenant_s_own_token(
     assert misused(calls) == []
     assert {call["user"] for call in calls} <= {ADMINISTRATOR, token_of(tenant)}
     as_tenant = [call for call in calls if call["user"] == token_of(tenant) and "/nodes/" in call["path"]]
-    if route.writes:
+    if route.writes and not OF_SCHEDULES.search(route.path):
         assert [call for call in as_tenant if call["method"] != "GET"]
     elif not FROM_INVENTORY.search(route.path):
         assert as_tenant
@@ -230,7 +241,8 @@ def as_pve_has_it(house: House, vmid: int) -> str:
     [
         route
         for route in ON_ONE_GUEST
-        if (route.writes or not FROM_INVENTORY.search(route.path)) and not NOT_FOR_CONTAINERS.search(route.path)
+        if (route.writes or not (FROM_INVENTORY.search(route.path) or OF_A_BACKUP.search(route.path)))
+        and not (NOT_FOR_CONTAINERS.search(route.path) or OF_SCHEDULES.search(route.path))
     ],
     ids=str,
 )
