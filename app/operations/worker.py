@@ -87,14 +87,14 @@ class Worker:
     def run(self) -> None:
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, lambda _number, _frame: self._ending.set())
+        if self._db.is_sqlite:
+            os.nice(_NICENESS)
         self.start()
         log.info("worker.ready", worker=self.id)
         self._ending.wait()
         self.stop()
 
     def start(self) -> None:
-        if self._db.is_sqlite:
-            os.nice(_NICENESS)
         with self._db.begin() as tx:
             tx.add(WorkerRow(id=self.id, host=socket.gethostname()))
         DBOS.launch()

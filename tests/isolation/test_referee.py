@@ -18,11 +18,17 @@ from tests.isolation.table import ADMINISTRATORS, PUBLIC
 
 ADMINISTRATOR = "root@pam!poolhouse"
 ROUTES = routes()
-ON_GUESTS = [route for route in ROUTES if re.match(r"/api/proxmox/(vms|cts)\b", route.path)]
+#: What only an administrator may do to guests he does with his own identity: tenants have no right to it in PVE.
+ADMINISTRATION = re.compile(r"/api/proxmox/(vms|cts)/\{guest\}/migrate$")
+ON_GUESTS = [
+    route for route in ROUTES
+    if re.match(r"/api/proxmox/(vms|cts)\b", route.path) and not ADMINISTRATION.match(route.path)
+]  # fmt: skip
 ON_ONE_GUEST = [route for route in ON_GUESTS if "{guest}" in route.path]
 ELSEWHERE = [
     route for route in ROUTES
-    if route not in ON_GUESTS and str(route) not in {*PUBLIC, "POST /api/tenants", "DELETE /api/tenants/{tenant}"}
+    if route not in ON_GUESTS and not ADMINISTRATION.match(route.path)
+    and str(route) not in {*PUBLIC, "POST /api/tenants", "DELETE /api/tenants/{tenant}"}
 ]  # fmt: skip
 
 #: What the administrator's identity is for, by `app/sagas/credentials.py`: walls and moves between pools are written,
@@ -46,7 +52,10 @@ OF_A_BACKUP = re.compile(r"/backups/")
 #: Rows of ours; what comes of them is asked of PVE when their moment comes.
 OF_SCHEDULES = re.compile(r"/backup-schedules")
 #: PVE has nothing like these for containers: 409, and nothing is sent.
-NOT_FOR_CONTAINERS = re.compile(r"/cts/\{guest\}/(reset|suspend|resume)$")
+NOT_FOR_CONTAINERS = re.compile(r"/cts/\{guest\}/(reset|suspend|resume|credentials)$")
+#: These need a VM with a cloud-init drive, or as large a disk as the template's.
+OF_A_TEMPLATE_S = re.compile(r"/vms/\{guest\}/(credentials|rebuild)$")
+OF_A_RULE = re.compile(r"/rules/")
 
 
 @pytest.fixture(scope="module")
@@ -85,6 +94,8 @@ def body_of(route: Route) -> Any:
         return container() if kind_of(route) == "cts" else vm()
     if route.path.endswith("/move"):
         return {"storage": "vault"}
+    if route.path.endswith("/vms/{guest}/rebuild"):
+        return {"template": "debian-12-vm"}
     return route.body()
 
 
@@ -92,7 +103,10 @@ def make_guest(route: Route, owner: Caller) -> dict[str, Any]:
     """A guest in the state in which the route has something to do."""
     kind = kind_of(route)
     running = bool(OF_A_RUNNING_ONE.search(route.path))
-    body = container(start=running) if kind == "cts" else vm(start=running)
+    more = {"storage": "local-lvm", "start": running}
+    if OF_A_TEMPLATE_S.search(route.path):
+        more |= {"template": "debian-12-vm", "disk_gb": 2}
+    body = container(**more) if kind == "cts" else vm(**more)
     made: dict[str, Any] = owner.done("POST", f"/proxmox/{kind}", body)["result"]["guest"]
     if OF_A_SNAPSHOT.search(route.path):
         owner.done("POST", f"/proxmox/{kind}/{made['id']}/snapshots", {"name": "before"})
@@ -102,6 +116,8 @@ def make_guest(route: Route, owner: Caller) -> dict[str, Any]:
     if OF_A_BACKUP.search(route.path):
         taken = owner.done("POST", f"/proxmox/{kind}/{made['id']}/backups")
         made["backup"] = taken["result"]["backup"]["id"]
+    if OF_A_RULE.search(route.path):
+        owner.done("POST", f"/proxmox/{kind}/{made['id']}/firewall/rules", {"type": "in", "action": "ACCEPT"})
     if OF_SCHEDULES.search(route.path):
         made["schedule"] = owner.post(f"/proxmox/{kind}/{made['id']}/backup-schedules", {"at": "02:30"}).get_json()[
             "id"
@@ -115,7 +131,7 @@ def send(route: Route, caller: Caller, guest: Mapping[str, Any] | None, **named:
     path = route.path.removeprefix("/api")
     if guest is not None:
         named_in_path = {"{guest}": guest["id"], "{snapshot}": "before", "{disk}": SECOND_DISK[kind_of(route)]}
-        named_in_path |= {"{backup}": guest.get("backup", ""), "{schedule}": guest.get("schedule", "")}
+        named_in_path |= {"{backup}": guest.get("backup", ""), "{schedule}": guest.get("schedule", ""), "{pos}": "0"}
         for parameter, value in named_in_path.items():
             path = path.replace(parameter, value)
     body = body_of(route)
@@ -213,6 +229,12 @@ def test_what_is_no_work_on_guests_writes_nothing_to_pve(house: House, empty: di
     mark = house.pve.mark()
     assert caller.send(route.method.upper(), path, route.body(empty["id"])).status_code < 500
     assert house.pve.writes(mark) == []
+
+
+def test_what_administrators_do_alone_is_what_no_tenant_may() -> None:
+    alone = {str(route) for route in ROUTES if ADMINISTRATION.match(route.path)}
+    assert alone
+    assert alone <= ADMINISTRATORS
 
 
 # -- sabotage: our own check is gone

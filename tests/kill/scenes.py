@@ -57,7 +57,7 @@ _BODIES: dict[str, Callable[..., dict[str, Any]]] = {"ct": container, "vm": vm}
 
 
 def _make(kind: str, **more: Any) -> Asking:
-    return lambda _: ("POST", f"/proxmox/{kind}s", _BODIES[kind](**more))
+    return lambda _: ("POST", f"/proxmox/{kind}s", _BODIES[kind](**{"storage": "local-lvm", **more}))
 
 
 def _on_guest(kind: str, method: str, tail: str, body: Any = None) -> Asking:

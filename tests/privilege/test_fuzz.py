@@ -134,11 +134,14 @@ class Attack:
     tenant: dict[str, Any]
     member: Caller
     guests: dict[str, str]
+    parts: dict[str, dict[str, str]]
     since: int
     accepted: int = 0
 
     def send(self, body: Body, content: Any) -> Any:
         path = body.path.removeprefix("/api").replace("{guest}", self.guests[body.kind])
+        for name, value in self.parts[body.kind].items():
+            path = path.replace(name, value)
         if isinstance(content.get("name"), str) and content["name"] == body.example.get("name"):
             content = {**content, "name": f"f-{uuid.uuid4().hex[:8]}"}
         answer = self.member.send(body.method, path, content, wait=60 if "{guest}" in body.path else None)
@@ -178,7 +181,18 @@ def attack(house: House) -> Attack:
         kind: member.done("POST", f"/proxmox/{kind}", body())["result"]["guest"]["id"]
         for kind, body in (("cts", container), ("vms", vm))
     }
-    return Attack(house, tenant, member, ids, since)
+    parts = {kind: _parts(member, kind, guest) for kind, guest in ids.items()}
+    return Attack(house, tenant, member, ids, parts, since)
+
+
+def _parts(member: Caller, kind: str, guest: str) -> dict[str, str]:
+    """What of the guest a path may name, by its place."""
+    path = f"/proxmox/{kind}/{guest}"
+    backup = member.done("POST", f"{path}/backups", {"storage": "local"})["result"]["backup"]["id"]
+    schedule = member.post(f"{path}/backup-schedules", {"at": "02:30"}).get_json()["id"]
+    member.done("POST", f"{path}/firewall/rules", {"type": "in", "action": "ACCEPT"})
+    disk = {"cts": "rootfs", "vms": "scsi0"}[kind]
+    return {"{disk}": disk, "{backup}": backup, "{schedule}": schedule, "{pos}": "0"}
 
 
 def test_there_is_something_to_try() -> None:
@@ -230,7 +244,11 @@ def test_l15_no_string_of_a_body_opens_a_parameter(attack: Attack) -> None:
         )
         value = data.draw(joined | st.sampled_from(HOSTILE) | st.sampled_from(HOSTILE).map(lambda text: legit + text))
         answer = attack.send(body, body.with_value(place, [value] if is_list else value))
-        assert answer.status_code in (200, 202, 400, 404, 409, 422, 502), (place, value, answer.get_data(as_text=True))
+        assert answer.status_code in (200, 201, 202, 400, 404, 409, 422, 502), (
+            place,
+            value,
+            answer.get_data(as_text=True),
+        )
 
     attempt()
     assert attack.accepted > before, "nothing came through: the strings never met PVE"
