@@ -32,6 +32,7 @@ from app.services.drift.comparing import Comparison
 from app.services.flavors import Flavors
 from app.services.guests import Guests
 from app.services.guests.backups import Backups
+from app.services.guests.bulk import Bulk
 from app.services.guests.clones import Clones
 from app.services.guests.conversions import Conversions
 from app.services.guests.deployments import Deployments
@@ -92,6 +93,7 @@ def build(settings: Settings) -> House:
     rules = GuestRules(range(settings.vmid_min, settings.vmid_max + 1), settings.vmid_quarantine_seconds)
     stale = timedelta(seconds=max(60.0, 3 * settings.inventory_interval))
     guests = Guests(db, engine, credentials, rules)
+    deployments = Deployments(db, guests)
     services = Services(
         auth=Auth(db, refresh_lifetime=timedelta(days=settings.refresh_token_days)),
         api_keys=ApiKeys(db),
@@ -108,7 +110,8 @@ def build(settings: Settings) -> House:
         ),
         tasks=Tasks(db, credentials),
         guests=guests,
-        deployments=Deployments(db, guests),
+        deployments=deployments,
+        bulk=Bulk(db, guests, deployments),
         conversions=Conversions(db, engine, credentials, rules),
         restarts=Restarts(
             db, engine, credentials, rules, RestartRules(settings.guest_networks or (), settings.restarts_per_day)

@@ -30,7 +30,7 @@ from app.api import (
     users,
 )
 from app.api.conventions import WAITERS, blp
-from app.api.proxmox import clusters, cts, pools, security_groups, storages, tasks, vms
+from app.api.proxmox import bulk, clusters, cts, pools, security_groups, storages, tasks, vms
 from app.config import Settings, configure_log
 
 if TYPE_CHECKING:
@@ -69,6 +69,7 @@ URLS: Mapping[str, Mapping[str, type[MethodView]]] = {
     "security-groups": {f"/proxmox{path}": view for path, view in security_groups.VIEWS.items()},
     "vms": {f"/proxmox/vms{path}": view for path, view in vms.VIEWS.items()},
     "cts": {f"/proxmox/cts{path}": view for path, view in cts.VIEWS.items()},
+    "guests": {f"/proxmox/guests{path}": view for path, view in bulk.VIEWS.items()},
     "flavors": {"/flavors": flavors.FlavorsView, "/flavors/<flavor>": flavors.FlavorView},
     "deployments": {"/deployments": deployments.DeploymentsView},
     "templates": {f"/templates{path}": view for path, view in templates.VIEWS.items()},

@@ -113,6 +113,14 @@ def of_app_error(error: AppError) -> Response:
     return problem(status, error.code, error.title, error.detail, headers, **members)
 
 
+def document_of(error: AppError) -> dict[str, Any]:
+    """A PROBLEM that is a part of an answer."""
+    members = {**error.members, **({"remedy": error.remedy} if error.remedy else {})}
+    return complete(
+        {**members, "code": error.code, "title": error.title, "detail": error.detail, "status": status_of(type(error))}
+    )
+
+
 def of_operation(document: Mapping[str, Any]) -> Response:
     """The error with which an operation ended, as the answer to who waited for it."""
     stored = complete(document)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
@@ -40,6 +40,12 @@ def find(tx: Tx, scope: TenantScope, kind: GuestKind, ref: str) -> Guest:
     if row is None or not scope.contains(row.tenant_id):
         raise NotFound
     return row
+
+
+def among(tx: Tx, scope: TenantScope, wanted: Collection[str]) -> dict[str, Guest]:
+    """By public id; what is not there or outside the scope is left out."""
+    rows = tx.scalars(sa.select(Guest).where(Guest.id.in_(set(wanted)))).all()
+    return {row.id: row for row in rows if scope.contains(row.tenant_id)}
 
 
 def again(tx: Tx, guest: Guest) -> Guest:

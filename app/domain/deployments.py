@@ -20,7 +20,7 @@ class DeploymentSpec:
     cores: int | None = None
     memory: int | None = None
     disk_gb: int | None = None
-    user: str | None = None
+    login: str | None = None
     password: str | None = field(default=None, repr=False)
     ssh_keys: tuple[str, ...] = ()
     storage: StorageId | None = None

@@ -12,6 +12,7 @@ from app.services.drift import Drifts
 from app.services.flavors import Flavors
 from app.services.guests import Guests
 from app.services.guests.backups import Backups
+from app.services.guests.bulk import Bulk
 from app.services.guests.clones import Clones
 from app.services.guests.conversions import Conversions
 from app.services.guests.deployments import Deployments
@@ -66,5 +67,6 @@ class Services:
     templates: Templates
     flavors: Flavors
     deployments: Deployments
+    bulk: Bulk
     health: Health
     idempotency: IdempotencyKeys

@@ -89,6 +89,7 @@ PATHS: Mapping[str, Reference] = {
 FIELDS: Mapping[str, Reference] = {
     "tenant": Reference(lambda s: [(own, _like(own)) for own in s.victim.ids["tenants"]]),
     "poolid": Reference(lambda s: [(s.victim.tenant["poolid"], "no-such-pool")]),
+    "guests": Reference(lambda s: [(s.victim.ids["cts"][0], _missing()), (s.victim.ids["vms"][0], _missing())]),
     "guest": Reference(lambda s: [(s.victim.ids["cts"][0], _missing()), (s.victim.ids["vms"][0], _missing())]),
     "group": Reference(
         lambda s: [(s.victim.ids["security-groups"][1], "no-such-group")], instead_of=("type", "action", "macro")
@@ -125,6 +126,7 @@ PLAIN: Mapping[str, str] = {
     "tags": "words of the new guest",
     "node": "narrows the caller's own guests",
     "cloud_init.user": "a user inside the guest",
+    "login": "the same",
     "ssh_keys": "a public key itself",
     "source": "addresses that a firewall rule is about; of a template what the cluster has, named by administrators",
     "sources": "the same of several templates",

@@ -79,7 +79,7 @@ def test_a_repeated_request_makes_one_guest_and_tells_no_password_again(member: 
         ({"template_id": str(uuid.UUID(int=7))}, "template_id"),
         ({"template_id": "debian-12-vm", "disk_gb": 1}, "disk_gb"),
         ({"flavor": "enormous"}, "flavor"),
-        ({"user": "maria"}, "user"),
+        ({"login": "maria"}, "login"),
         ({"memory": 0}, "memory"),
         ({"name": "-a-"}, "name"),
         ({"storage": "nowhere"}, "storage"),

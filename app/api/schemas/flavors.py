@@ -52,14 +52,15 @@ class FlavorCreateSchema(FlavorUpdateSchema):
     disk_gb = Whole(1, DISK_GB_MOST, required=True)
 
 
-class DeploymentCreateSchema(Schema):
+class DeployedSchema(Schema):
+    """What is deployed, but for its name."""
+
     template_id = Text(least=1, most=64, required=True, metadata={"description": "Id or name, of the catalog."})
-    name = Named(GuestName, required=True, metadata={"description": "A DNS name."})
     flavor = Text(least=1, most=64, metadata={"description": "Id or name; the template's size if left out."})
     cores = Whole(1, CORES_MOST)
     memory = Whole(16, MIB_MOST, metadata={"description": "MiB"})
     disk_gb = Whole(1, DISK_GB_MOST, metadata={"description": "No smaller than the template's."})
-    user = Text(
+    login = Text(
         least=1, most=32, validate=validate.Regexp(r"^[a-z_][a-z0-9_-]*\Z", error="must be a Linux user name"),
         metadata={"description": "Of a VM; the template's own if left out."},
     )  # fmt: skip
@@ -76,8 +77,18 @@ class DeploymentCreateSchema(Schema):
     poolid = Named(PoolId, metadata={"description": "The tenant by its pool."})
 
     @staticmethod
-    def makes(template_id: str, tenant: str | None = None, poolid: PoolId | None = None, **more: Any) -> DeploymentSpec:
-        return DeploymentSpec(template=template_id, placement=Placement(tenant, poolid), **more)
+    def makes(
+        template_id: str,
+        name: GuestName = GuestName("guest"),  # noqa: B008 - a text, which is never changed
+        tenant: str | None = None,
+        poolid: PoolId | None = None,
+        **more: Any,
+    ) -> DeploymentSpec:
+        return DeploymentSpec(template=template_id, name=name, placement=Placement(tenant, poolid), **more)
+
+
+class DeploymentCreateSchema(DeployedSchema):
+    name = Named(GuestName, required=True, metadata={"description": "A DNS name."})
 
 
 class DeploymentSchema(OperationSchema):

@@ -43,7 +43,7 @@ class Deployments:
                 ),
             )  # fmt: skip
         else:
-            init = CloudInit(user=spec.user, password=password, ssh_keys=spec.ssh_keys)
+            init = CloudInit(user=spec.login, password=password, ssh_keys=spec.ssh_keys)
             operation = self._guests.create_vm(
                 ctx,
                 VmSpec(
@@ -66,12 +66,12 @@ def _size(spec: DeploymentSpec, template: Template, flavor: Flavor | None) -> tu
 
 def _may_log_in(spec: DeploymentSpec, template: Template) -> bool:
     """Whether somebody can be let in from outside: into all but what an installer will make."""
-    if template.kind == GuestKind.CT and spec.user is not None:
-        raise Invalid({"user": ["is root in a container"]})
+    if template.kind == GuestKind.CT and spec.login is not None:
+        raise Invalid({"login": ["is root in a container"]})
     if template.kind == GuestKind.CT and template.vmid is not None:
         raise Invalid({"template_id": ["is a container of its own: clone it"]})
     if template.kind == GuestKind.CT or template.vmid is not None:
         return True
-    if spec.user or spec.password or spec.ssh_keys:
+    if spec.login or spec.password or spec.ssh_keys:
         raise Invalid({"template_id": ["is an ISO image: its installer asks for user and password"]})
     return False

@@ -1,0 +1,87 @@
+"""Many guests in one request: what is charged is charged for all or for none."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+
+from app.db import guests
+from app.db.models import Guest
+from app.db.session import Database
+from app.domain.access import Context, Privilege
+from app.domain.bulk import BatchWish, BulkAction, BulkItem, BulkWish
+from app.domain.deployments import Deployed
+from app.domain.errors import Conflict, Forbidden, Invalid
+from app.domain.guests import GuestKind
+from app.domain.operations import Operation
+from app.policy import rules
+from app.services.guests import Guests
+from app.services.guests.deployments import Deployments
+
+#: Seconds that a guest has to shut down.
+_SHUTDOWN = 60
+
+
+class Bulk:
+    def __init__(self, db: Database, one: Guests, deployments: Deployments) -> None:
+        self._db = db
+        self._one = one
+        self._deployments = deployments
+
+    def act(self, ctx: Context, wish: BulkWish) -> Sequence[BulkItem]:
+        """An operation for each guest, in the order asked for; one whose state does not allow it has an error instead,
+        and keeps no other back.
+
+        Raises QuotaExceeded for all of them together, Forbidden, Invalid where a guest is not the caller's.
+        """
+        _require_somewhere(ctx, Privilege.GUEST_ALLOCATE if wish.action == BulkAction.DELETE else Privilege.GUEST_POWER)
+        with self._db.begin() as tx:
+            found = guests.among(tx, rules.visible(ctx), wish.guests)
+            if missing := [guest for guest in wish.guests if guest not in found]:
+                raise Invalid({"guests": [f"{guest} is not a guest that you may use" for guest in missing]})
+            done: dict[str, BulkItem] = {}
+            for row in sorted(found.values(), key=lambda row: (row.tenant_id, row.id)):  # as all lock their tenants
+                try:
+                    with tx.begin_nested():
+                        done[row.id] = BulkItem(row.id, self._act_on(ctx, row, wish), None)
+                except Conflict as error:
+                    done[row.id] = BulkItem(row.id, None, error)
+        return [done[guest] for guest in dict.fromkeys(wish.guests)]
+
+    def batch(self, ctx: Context, wish: BatchWish) -> Sequence[Deployed]:
+        """All of them, or none. Raises as a deployment does."""
+        try:
+            with self._db.begin():
+                specs = [dataclasses.replace(wish.spec, name=name) for name in wish.names()]
+                return [self._deployments.deploy(ctx, spec) for spec in specs]
+        except Invalid as error:
+            raise Invalid({"spec": error.members["errors"]}, error.detail, code=error.code) from error
+
+    def _act_on(self, ctx: Context, row: Guest, wish: BulkWish) -> Operation:
+        kind = GuestKind(row.kind)
+        match wish.action:
+            case BulkAction.START:
+                return self._one.start(ctx, kind, row.id)
+            case BulkAction.STOP:
+                return self._one.stop(ctx, kind, row.id, force=wish.force, timeout=_SHUTDOWN)
+            case BulkAction.REBOOT:
+                return self._one.reboot(ctx, kind, row.id)
+            case BulkAction.DELETE:
+                return self._one.delete(ctx, kind, row.id, purge=False, force=wish.force)
+            case button:
+                return self._one.press(ctx, kind, row.id, button)
+
+
+def _require_somewhere(ctx: Context, privilege: Privilege) -> None:
+    """Who may nothing of the kind learns nothing about any guest."""
+    refusal: Forbidden | None = None
+    for tenant in sorted(rules.visible(ctx).tenants or ()):
+        try:
+            rules.require(ctx, privilege, on=tenant)
+        except Forbidden as error:
+            refusal = error
+        else:
+            return
+    if refusal is not None:
+        raise refusal
+    rules.require(ctx, privilege)
