@@ -38,9 +38,11 @@ HOSTILE = (
 )  # fmt: skip
 #: Nothing of this kind may ever stand in a guest of a tenant.
 HARMFUL = re.compile(
-    r"args|hookscript|lock|lxc\..*|mp\d+|dev\d+|unused\d+|hostpci\d+|usb\d+|parallel\d+|virtiofs\d+|ivshmem"
+    r"args|hookscript|lock|lxc\..*|dev\d+|unused\d+|hostpci\d+|usb\d+|parallel\d+|virtiofs\d+|ivshmem"
     r"|cicustom|startup|entrypoint|env|protection|machine|cpu|bios|efidisk0|tpmstate0|vmstatestorage"
 )
+#: A container mounts disks of its own, and never a folder or a device of the node.
+OWN_VOLUME = re.compile(r"[a-z-]+:(\d+/)?(vm|subvol)-\d+-disk-\d+\b")
 
 
 @dataclass(frozen=True)
@@ -166,6 +168,8 @@ class Attack:
             if one["type"] in FOLDERS:
                 config = self.house.pve.get(f"/nodes/{one['node']}/{one['type']}/{one['vmid']}/config")
                 assert [key for key in config if HARMFUL.fullmatch(key)] == []
+                mounted = [value for key, value in config.items() if re.fullmatch(r"mp\d+", key)]
+                assert [value for value in mounted if not OWN_VOLUME.match(value)] == []
                 assert config.get("features", "nesting=1") == "nesting=1"
                 assert config.get("serial0", "socket") == "socket", "a template may have one, and never a real port"
                 assert one["type"] == "qemu" or config["unprivileged"] == 1
