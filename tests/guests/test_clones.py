@@ -87,7 +87,7 @@ def test_a_vm_may_run_while_it_is_cloned_and_a_container_may_not(member: Caller)
 def test_a_published_template_is_cloned_by_its_vmid_in_full_and_linked(
     house: House, member: Caller, tenant: dict[str, Any]
 ) -> None:
-    (entry,) = (one for one in member.get("/templates").get_json()["data"] if one["kind"] == "vm")
+    (entry,) = (one for one in member.get("/templates").get_json()["data"] if one["name"] == "debian-12-vm")
     for full in (True, False):
         made = clone(member, "vms", entry["vmid"], full=full)
         assert (made["tenant"], made["made_from"], made["disk_gb"]) == (tenant["id"], entry["name"], 2)

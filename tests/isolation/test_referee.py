@@ -12,7 +12,7 @@ from werkzeug.test import TestResponse
 
 from app.domain.access import EVERY_TENANT
 from app.policy import rules
-from tests.house import Caller, House, container, vm
+from tests.house import Caller, House, container, vm, wait_for
 from tests.isolation.document import Route, routes
 from tests.isolation.table import ADMINISTRATORS, PUBLIC
 
@@ -22,7 +22,7 @@ ROUTES = routes()
 ADMINISTRATION = re.compile(r"/api/proxmox/(vms|cts)/\{guest\}/migrate$")
 ON_GUESTS = [
     route for route in ROUTES
-    if re.match(r"/api/proxmox/(vms|cts)\b", route.path) and not ADMINISTRATION.match(route.path)
+    if re.match(r"/api/(proxmox/(vms|cts|guests)|deployments)\b", route.path) and not ADMINISTRATION.match(route.path)
 ]  # fmt: skip
 ON_ONE_GUEST = [route for route in ON_GUESTS if "{guest}" in route.path]
 ELSEWHERE = [
@@ -56,6 +56,9 @@ NOT_FOR_CONTAINERS = re.compile(r"/cts/\{guest\}/(reset|suspend|resume|credentia
 #: These need a VM with a cloud-init drive, or as large a disk as the template's.
 OF_A_TEMPLATE_S = re.compile(r"/vms/\{guest\}/(credentials|rebuild)$")
 OF_A_RULE = re.compile(r"/rules/")
+#: These name their guests in the body, and begin one operation for each.
+OF_MANY = re.compile(r"/proxmox/guests/")
+OF_MANY_THAT_ARE = re.compile(r"/proxmox/guests/actions$")
 
 
 @pytest.fixture(scope="module")
@@ -90,7 +93,7 @@ def kind_of(route: Route) -> str:
 
 
 def body_of(route: Route) -> Any:
-    if route.method == "post" and "{guest}" not in route.path:
+    if re.match(r"/api/proxmox/(vms|cts)$", route.path) and route.writes:
         return container() if kind_of(route) == "cts" else vm()
     if route.path.endswith("/move"):
         return {"storage": "vault"}
@@ -134,8 +137,23 @@ def send(route: Route, caller: Caller, guest: Mapping[str, Any] | None, **named:
         named_in_path |= {"{backup}": guest.get("backup", ""), "{schedule}": guest.get("schedule", ""), "{pos}": "0"}
         for parameter, value in named_in_path.items():
             path = path.replace(parameter, value)
+        if OF_MANY_THAT_ARE.search(route.path):
+            named |= {"guests": [guest["id"]]}
     body = body_of(route)
     return caller.send(route.method.upper(), path, {**body, **named} if body is not None else None, wait=60)
+
+
+def ends(caller: Caller, answer: TestResponse) -> list[str]:
+    """How the operations of many guests ended, and with which code those that did not succeed."""
+
+    def end(operation: str) -> str | None:
+        told = caller.get(f"/operations/{operation}").get_json()
+        if told["state"] not in ("succeeded", "failed"):
+            return None
+        return str(told["error"]["code"] if told["error"] else told["state"])
+
+    begun = [item.get("operation", item)["id"] for item in answer.get_json()["data"]]
+    return [wait_for(lambda one=one: end(one), within=60) for one in begun]
 
 
 def misused(calls: list[dict[str, Any]], *, undone: bool = False) -> list[dict[str, Any]]:
@@ -158,7 +176,8 @@ def test_work_on_guests_is_done_with_the_tenant_s_own_token(
     house: House, tenant: dict[str, Any], owner: Caller, route: Route
 ) -> None:
     """L11: proven from the log of the calls that arrived."""
-    guest = make_guest(route, owner) if "{guest}" in route.path else None
+    of_one = "{guest}" in route.path or OF_MANY_THAT_ARE.search(route.path)
+    guest = make_guest(route, owner) if of_one else None
     mark = house.pve.mark()
     answer = send(route, owner, guest)
     if NOT_FOR_CONTAINERS.search(route.path):
@@ -166,6 +185,8 @@ def test_work_on_guests_is_done_with_the_tenant_s_own_token(
         assert house.pve.writes(mark) == []
         return
     assert answer.status_code in (200, 201, 204), answer.get_data(as_text=True)
+    if OF_MANY.search(route.path):
+        assert set(ends(owner, answer)) == {"succeeded"}
     calls = house.pve.calls(mark)
     assert misused(calls) == []
     assert {call["user"] for call in calls} <= {ADMINISTRATOR, token_of(tenant)}
@@ -289,17 +310,42 @@ def test_l11_without_our_check_pve_still_refuses_to_touch_a_foreign_guest(
     assert as_pve_has_it(house, guest["vmid"]) == was
 
 
-@pytest.mark.parametrize("kind", ["cts", "vms"])
+@pytest.mark.parametrize(
+    ("path", "body"),
+    [
+        ("/proxmox/cts", container()),
+        ("/proxmox/vms", vm()),
+        ("/deployments", {"name": "web", "template_id": "debian-12"}),
+        ("/proxmox/guests/batch", {"name": "web-{n}", "count": 2, "spec": {"template_id": "debian-12"}}),
+    ],
+    ids=["cts", "vms", "deployments", "batch"],
+)
 @pytest.mark.usefixtures("unguarded")
 def test_l11_without_our_check_pve_still_refuses_a_guest_in_a_foreign_pool(
-    house: House, tenant: dict[str, Any], stranger: tuple[dict[str, Any], Caller], kind: str
+    house: House, tenant: dict[str, Any], stranger: tuple[dict[str, Any], Caller], path: str, body: dict[str, Any]
 ) -> None:
     members, mark = house.pve.members(tenant["poolid"]), house.pve.mark()
-    body = container(tenant=tenant["id"]) if kind == "cts" else vm(tenant=tenant["id"])
-    answer = stranger[1].post(f"/proxmox/{kind}", body, wait=60)
-    assert (answer.status_code, answer.get_json()["code"]) == (502, "pve.refused"), answer.get_data(as_text=True)
+    answer = stranger[1].post(path, {**body, "tenant": tenant["id"]}, wait=60)
+    if OF_MANY.search(path):
+        assert ends(stranger[1], answer) == ["pve.refused"] * 2
+    else:
+        assert (answer.status_code, answer.get_json()["code"]) == (502, "pve.refused"), answer.get_data(as_text=True)
     assert house.pve.members(tenant["poolid"]) == members
     assert {call["user"] for call in house.pve.writes(mark)} == {token_of(stranger[0])}
+
+
+def test_l11_without_our_check_pve_still_refuses_to_touch_one_of_many(
+    house: House,
+    request: pytest.FixtureRequest,
+    tenant: dict[str, Any],
+    owner: Caller,
+    stranger: tuple[dict[str, Any], Caller],
+) -> None:
+    guest = owner.done("POST", "/proxmox/cts", container(start=False))["result"]["guest"]
+    was, body = as_pve_has_it(house, guest["vmid"]), {"action": "start", "guests": [guest["id"]]}
+    request.getfixturevalue("unguarded")
+    assert ends(stranger[1], stranger[1].post("/proxmox/guests/actions", body)) == ["pve.refused"]
+    assert as_pve_has_it(house, guest["vmid"]) == was
 
 
 @pytest.mark.usefixtures("unguarded")
