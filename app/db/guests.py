@@ -65,6 +65,11 @@ def of_tenant(tx: Tx, tenant: str) -> Sequence[Guest]:
     return tx.scalars(sa.select(Guest).where(Guest.tenant_id == tenant).order_by(Guest.vmid)).all()
 
 
+def tagged(tx: Tx, tenant: str) -> Sequence[sa.Row[str, list[str]]]:
+    """Node and tags of each of the tenant's guests."""
+    return tx.execute(sa.select(Guest.node, Guest.tags).where(Guest.tenant_id == tenant)).all()
+
+
 def in_pool(tx: Tx, tenant: str) -> list[PoolMember]:
     """The tenant's guests by their numbers, as its pool shows them."""
     columns = (Guest.id, Guest.vmid, Guest.kind, Guest.name, Guest.node, Guest.state)

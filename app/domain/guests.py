@@ -54,11 +54,14 @@ class CloudInit:
 
 @dataclass(frozen=True)
 class Placement:
-    """Where a guest is asked to live; a tenant or its pool may be named by callers that are in several."""
+    """Where a guest is asked to live; a tenant or its pool may be named by callers that are in several. Rather near to
+    the tenant's guests with a tag of `affinity`, and rather far from those with one of `anti_affinity`."""
 
     tenant: str | None = None
     poolid: str | None = None
     vmid: VmId | None = None
+    affinity: tuple[Tag, ...] = ()
+    anti_affinity: tuple[Tag, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -10,11 +10,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from marshmallow import ValidationError
 
+from app.api.schemas.bulk import BatchSchema
 from app.api.schemas.guests import ContainerCreateSchema, StopSchema, VmCreateSchema
 from app.api.schemas.tenants import QuotaSchema, TenantCreateSchema, limits
 from app.domain.errors import Invalid
 from app.domain.guests import CloudInit, ContainerSpec, Network, Placement, VmSpec
-from app.domain.identifiers import MalformedIdentifier, PoolId, StorageId, VmId, Volid
+from app.domain.identifiers import MalformedIdentifier, PoolId, StorageId, Tag, VmId, Volid
 from app.domain.quota import Dimension
 
 KEY = "ssh-ed25519 " + base64.b64encode(b"\0\0\0\x0bssh-ed25519\0\0\0\x20" + bytes(32)).decode() + " maria@laptop"
@@ -49,6 +50,12 @@ def test_every_field_of_a_container_arrives() -> None:
         nesting=True, tags=("web",), start=True,
         placement=Placement(tenant="demo", poolid=PoolId("ph-demo"), vmid=VmId(12345)),
     )  # type: ignore[arg-type]  # fmt: skip
+
+
+def test_a_wish_for_where_many_guests_stand_arrives_with_the_tenant_that_is_named_beside_it() -> None:
+    spec = {"template_id": "debian-12", "affinity": ["db"], "anti_affinity": ["web"]}
+    wish = BatchSchema().load({"count": 2, "name": "web-{n}", "spec": spec, "tenant": "demo"})
+    assert wish.spec.placement == Placement(tenant="demo", affinity=(Tag("db"),), anti_affinity=(Tag("web"),))
 
 
 def test_every_field_of_a_vm_arrives() -> None:

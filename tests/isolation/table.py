@@ -124,6 +124,8 @@ PLAIN: Mapping[str, str] = {
     "checksum": "what the bytes of a file come to",
     "tag": "a word of the caller's own guests",
     "tags": "words of the new guest",
+    "affinity": "words of the tenant's own guests",
+    "anti_affinity": "the same",
     "node": "narrows the caller's own guests",
     "cloud_init.user": "a user inside the guest",
     "login": "the same",

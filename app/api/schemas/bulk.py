@@ -12,7 +12,6 @@ from app.api.schemas.flavors import DeployedSchema
 from app.api.schemas.operations import OperationSchema
 from app.domain.bulk import BatchWish, BulkAction, BulkWish
 from app.domain.deployments import DeploymentSpec
-from app.domain.guests import Placement
 from app.domain.identifiers import GuestName, MalformedIdentifier, PoolId
 
 _MOST = 100
@@ -39,7 +38,8 @@ class BulkResultSchema(Schema):
 class BatchSchema(Schema):
     @staticmethod
     def makes(spec: DeploymentSpec, tenant: str | None = None, poolid: PoolId | None = None, **more: Any) -> BatchWish:
-        return BatchWish(spec=dataclasses.replace(spec, placement=Placement(tenant, poolid)), **more)
+        placement = dataclasses.replace(spec.placement, tenant=tenant, poolid=poolid)
+        return BatchWish(spec=dataclasses.replace(spec, placement=placement), **more)
 
     count = Whole(1, _MOST, required=True)
     name = Text(

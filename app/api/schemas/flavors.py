@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import dataclasses
 from typing import Any
 
 from marshmallow import fields, validate
 
 from app.api.schemas.fields import Flag, Lines, Moment, Named, Schema, Several, Text, Whole
-from app.api.schemas.guests import CORES_MOST, DISK_GB_MOST, MIB_MOST, NetworkSchema, ssh_keys
+from app.api.schemas.guests import CORES_MOST, DISK_GB_MOST, MIB_MOST, NetworkSchema, affinity, anti_affinity, ssh_keys
 from app.api.schemas.lists import PageQuerySchema, sort_by
 from app.api.schemas.operations import OperationSchema
 from app.domain.deployments import DeploymentSpec
@@ -75,16 +76,17 @@ class DeployedSchema(Schema):
     start = Flag(metadata={"description": "true if left out."})
     tenant = Text(least=1, most=64, metadata={"description": "Id or name; needed where you are in several."})
     poolid = Named(PoolId, metadata={"description": "The tenant by its pool."})
+    affinity = affinity()
+    anti_affinity = anti_affinity()
 
     @staticmethod
     def makes(
         template_id: str,
         name: GuestName = GuestName("guest"),  # noqa: B008 - a text, which is never changed
-        tenant: str | None = None,
-        poolid: PoolId | None = None,
         **more: Any,
     ) -> DeploymentSpec:
-        return DeploymentSpec(template=template_id, name=name, placement=Placement(tenant, poolid), **more)
+        named = {one.name: more.pop(one.name) for one in dataclasses.fields(Placement) if one.name in more}
+        return DeploymentSpec(template=template_id, name=name, placement=Placement(**named), **more)
 
 
 class DeploymentCreateSchema(DeployedSchema):

@@ -155,6 +155,16 @@ def _tags() -> Several:
     return Several(Named(Tag), most=32)
 
 
+def affinity() -> Several:
+    about = "Rather on a node where guests of the tenant with one of these tags are."
+    return Several(Named(Tag), most=32, metadata={"description": about})
+
+
+def anti_affinity() -> Several:
+    about = "Rather on a node where few guests of the tenant with one of these tags are; goes before `affinity`."
+    return Several(Named(Tag), most=32, metadata={"description": about})
+
+
 class GuestCreateSchema(Schema):
     name = Named(GuestName, required=True, metadata={"description": "A DNS name."})
     cores = _cores()
@@ -167,10 +177,13 @@ class GuestCreateSchema(Schema):
     tenant = Text(least=1, most=64, metadata={"description": "Id or name; needed where you are in several."})
     poolid = Named(PoolId, metadata={"description": "The tenant by its pool."})
     vmid = Vmid(metadata={"description": "A free one of the configured range if left out."})
+    affinity = affinity()
+    anti_affinity = anti_affinity()
 
     @post_load
     def make(self, data: dict[str, Any], **_: Any) -> Any:
-        placement = Placement(**{name: data.pop(name, None) for name in ("tenant", "poolid", "vmid")})
+        named = {one.name: data.pop(one.name) for one in dataclasses.fields(Placement) if one.name in data}
+        placement = Placement(**named)
         makes = type(self).makes
         assert makes is not None
         return makes(**data, placement=placement)

@@ -10,7 +10,7 @@ from app.db.session import Tx
 from app.domain.access import Context, Privilege
 from app.domain.errors import Conflict, Forbidden, Invalid, NotFound
 from app.domain.guests import CloneSpec, GuestKind, GuestState, Placement
-from app.domain.identifiers import MalformedIdentifier, NodeName, StorageId, VmId
+from app.domain.identifiers import MalformedIdentifier, VmId
 from app.domain.operations import Operation
 from app.policy import placement, rules
 from app.pve import GuestConfig
@@ -48,7 +48,7 @@ class Clones(Making):
         _require_cloneable(kind, source, config, spec)
         with self._db.begin() as tx:
             into = locked(tx, source.into)
-            place = placement.Place(NodeName(source.node), _storage(tx, into, kind, source, config, spec))
+            place = _place(tx, into, kind, source, config, spec)
             size = config.size
             asked = Copy(spec.name, size["cores"] or source.cores, size["memory"], size["disk_gb"], config.tags)
             row = self._reserve(tx, ctx, into, kind, asked, place, source.name, source.entry, verb="clone")
@@ -112,12 +112,15 @@ def _require_cloneable(kind: GuestKind, source: _Source, config: GuestConfig, sp
         raise Invalid({"poolid": [f"is of a tenant that may not use {', '.join(sorted(missing))}"]})
 
 
-def _storage(tx: Tx, into: Tenant, kind: GuestKind, source: _Source, config: GuestConfig, spec: CloneSpec) -> StorageId:
-    """Where it boots from; wherever a disk of it comes to lie is granted and has the room for all."""
+def _place(
+    tx: Tx, into: Tenant, kind: GuestKind, source: _Source, config: GuestConfig, spec: CloneSpec
+) -> placement.Place:
+    """Its storage is the one that it boots from; wherever a disk of it comes to lie is granted and has the room for
+    all."""
     needed = config.size["disk_gb"] if spec.full else 0
     boot = config.boot_disk
     first = spec.storage or (boot.storage if boot is not None else None)
     others = {disk.storage for disk in config.disks} - {first} if spec.storage is None else set()
     for name in others:
-        offers.storage(tx, into, kind, source.node, disk_gb=needed, named=name)
-    return offers.storage(tx, into, kind, source.node, disk_gb=needed, named=first)
+        offers.place_on(tx, into, kind, source.node, disk_gb=needed, named=name)
+    return offers.place_on(tx, into, kind, source.node, disk_gb=needed, named=first)

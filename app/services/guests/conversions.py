@@ -13,12 +13,13 @@ from app.db.session import Tx
 from app.domain.access import Context, Privilege
 from app.domain.errors import Conflict, Invalid
 from app.domain.guests import CloudInit, GuestKind, GuestState, LogIn, Network, Rebuild, VmSpec
-from app.domain.identifiers import BridgeName, GuestName, NodeName
+from app.domain.identifiers import BridgeName, GuestName, NodeName, StorageId
 from app.domain.operations import Operation
 from app.policy import quota as quota_rules
 from app.sagas import guest, guest_credentials, guest_migrate, guest_rebuild, guest_template
 from app.sagas.claims import claim
 from app.services.guests import offers
+from app.services.guests.making import Copy
 from app.services.guests.on_guest import OnGuest, require_no_template, to_storage
 
 
@@ -149,12 +150,15 @@ def _medium(tx: Tx, row: Guest, template: str) -> offers.Medium:
 
 
 def _node(tx: Tx, row: Guest, tenant: Tenant, medium: offers.Medium) -> str:
-    """The guest's own where it has the template, else the first that has it and the guest's storage."""
+    """The guest's own where it has the template, else the best that has it and the guest's storage."""
     there = {one.node for one in clusters.storages(tx, row.cluster_id) if one.name == row.storage and one.available}
     nodes = sorted(there.intersection(medium.nodes or ()))
     if not nodes or row.storage not in tenant.storages:
         raise Invalid({"template": [f"is on no node that has the guest's storage, {row.storage}, for your tenant"]})
-    return row.node if row.node in nodes else nodes[0]
+    if row.node in nodes:
+        return row.node
+    asked = Copy(row.name, row.cores, row.memory, row.disk_gb, row.tags, storage=StorageId(row.storage))
+    return offers.place(tx, tenant, asked, GuestKind(row.kind), medium).node
 
 
 def _require_stopped(row: Guest) -> None:

@@ -84,7 +84,7 @@ class Disks(OnGuest):
 
     def _storage(self, tx: Tx, row: Guest, disk_gb: int, named: StorageId | None) -> StorageId:
         tenant = tenants.lock(tx, row.tenant_id)
-        return offers.storage(tx, tenant, GuestKind(row.kind), row.node, disk_gb=disk_gb, named=named)
+        return offers.place_on(tx, tenant, GuestKind(row.kind), row.node, disk_gb=disk_gb, named=named).storage
 
 
 def _views(config: GuestConfig) -> list[View]:

@@ -6,11 +6,11 @@ import dataclasses
 from dataclasses import dataclass
 from typing import Protocol
 
-from app.db import clusters, templates
+from app.db import clusters, guests, templates
 from app.db.models import Template, Tenant
 from app.db.session import Tx
 from app.domain.errors import Invalid
-from app.domain.guests import GuestKind, Network, VmSpec
+from app.domain.guests import GuestKind, Network, Placement, VmSpec
 from app.domain.identifiers import BridgeName, MalformedIdentifier, StorageId, Volid
 from app.policy import placement
 
@@ -88,7 +88,7 @@ def require_bridge(tenant: Tenant, bridge: str) -> None:
 
 
 class Sized(Protocol):
-    """What needs room. `memory` MiB, `disk_gb` GiB; `storage` None: any."""
+    """What needs a place. `memory` MiB, `disk_gb` GiB; `storage` None: any."""
 
     @property
     def memory(self) -> int: ...
@@ -96,23 +96,28 @@ class Sized(Protocol):
     def disk_gb(self) -> int: ...
     @property
     def storage(self) -> StorageId | None: ...
+    @property
+    def placement(self) -> Placement: ...
 
 
 def place(tx: Tx, tenant: Tenant, spec: Sized, kind: GuestKind, medium: Medium) -> placement.Place:
     wanted = placement.Wanted(
         memory=spec.memory, disk_gb=spec.disk_gb, content=CONTENT[kind], granted=frozenset(tenant.storages),
-        storage=spec.storage, nodes=medium.nodes,
+        storage=spec.storage, nodes=medium.nodes, affinity=frozenset(spec.placement.affinity),
+        anti_affinity=frozenset(spec.placement.anti_affinity),
     )  # fmt: skip
     return _choose(tx, tenant, wanted)
 
 
-def storage(tx: Tx, tenant: Tenant, kind: GuestKind, node: str, *, disk_gb: int, named: StorageId | None) -> StorageId:
-    """A granted one on this node that takes disks of such a guest and has room; the roomiest where none is named."""
+def place_on(
+    tx: Tx, tenant: Tenant, kind: GuestKind, node: str, *, disk_gb: int, named: StorageId | None
+) -> placement.Place:
+    """A granted storage of this node that takes such a guest's disks and has room; the roomiest where none is named."""
     wanted = placement.Wanted(
         memory=0, disk_gb=disk_gb, content=CONTENT[kind], granted=frozenset(tenant.storages),
         storage=named, nodes=[node],
     )  # fmt: skip
-    return _choose(tx, tenant, wanted).storage
+    return _choose(tx, tenant, wanted)
 
 
 def _choose(tx: Tx, tenant: Tenant, wanted: placement.Wanted) -> placement.Place:
@@ -124,4 +129,7 @@ def _choose(tx: Tx, tenant: Tenant, wanted: placement.Wanted) -> placement.Place
         placement.StorageFacts(s.node, s.name, s.available, frozenset(s.content), s.total - s.used)
         for s in clusters.storages(tx, tenant.cluster_id)
     ]
-    return placement.choose(wanted, nodes, storages)
+    neighbours = []
+    if wanted.affinity or wanted.anti_affinity:
+        neighbours = [placement.Neighbour(node, frozenset(tags)) for node, tags in guests.tagged(tx, tenant.id)]
+    return placement.choose(wanted, nodes, storages, neighbours)
