@@ -180,6 +180,7 @@ class Settings:
     guest_networks: tuple[str, ...] | None = field(default=None, metadata=_by(_networks))
     restarts_per_day: int = field(default=0, metadata=_by(_whole(0, 10_000)))
     prefer_wait_max: int = field(default=120, metadata=_by(_whole(0, 120)))
+    front_end_wait: int = field(default=5, metadata=_by(_whole(0, 120)))
 
     database_url: str = field(default="", repr=False, metadata=_by(_database_url))
     database_pool: int = field(default=20, metadata=_by(_whole(1, 200)))

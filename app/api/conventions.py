@@ -10,9 +10,11 @@ from __future__ import annotations
 import hmac
 import json as standard_json
 import re
+import time
 from collections import Counter
 from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass
 from functools import wraps
 from http import HTTPStatus
 from threading import BoundedSemaphore
@@ -34,11 +36,14 @@ from app.api.schemas.lists import page_of
 from app.api.schemas.operations import OperationSchema
 from app.domain.access import IdempotencyKey
 from app.domain.deployments import Deployed
-from app.domain.errors import Invalid
+from app.domain.errors import Busy, Invalid
 from app.domain.operations import FINAL_STATES, Operation, OperationState
 
 V = TypeVar("V", bound=Callable[..., Any])
 View = Callable[..., Any]
+#: What is shown of an Operation in other words than ours; it is given the operation, then what its view was given.
+Face = Callable[..., Mapping[str, Any]]
+Document = Callable[[Operation], Mapping[str, Any]]
 
 WAITERS = "poolhouse-waiters"
 MUTATIONS = frozenset({"post", "put", "patch", "delete"})
@@ -138,17 +143,21 @@ class Blueprint(flask_smorest.Blueprint):  # type: ignore[misc]
         if_match: bool = False,
         streamed: Mapping[str, Any] | None = None,
         shows: type[marshmallow.Schema] = OperationSchema,
+        face: Face | None = None,
     ) -> Callable[[V], V]:
         """The view gives an Operation. `if_match`: it asks for `expected_etags`. `streamed`: it reads its body itself,
         as it comes (`app.api.uploads`), and cannot be repeated with a key; this describes the body. `shows`: with more
-        members than an operation has, as a Deployed has them."""
+        members than an operation has, as a Deployed has them. With a `face`, whose document `shows` describes, who does
+        not say how long he waits is taken to have said `wait=` POOLHOUSE_FRONT_END_WAIT, and within that time an
+        operation that is in the way may end first."""
         waited = super().response(HTTPStatus.OK, shows, description="With `Prefer: wait`: it has ended.")
         begun = super().response(
             HTTPStatus.ACCEPTED, shows, headers=LOCATION, description="Accepted; follow the operation."
         )
 
         def decorate(view: V) -> V:
-            follow = _streamed(view) if streamed is not None else _repeatable(view)
+            follow = _streamed(view) if streamed is not None else _repeatable(view, face=face)
+            follow = _patient(follow) if face is not None else follow
             follow._apidoc = waited(begun(view))._apidoc  # type: ignore[attr-defined]
             follow._apidoc["is_operation"] = True  # type: ignore[attr-defined]
             follow._apidoc["if_match"] = if_match  # type: ignore[attr-defined]
@@ -224,12 +233,13 @@ def _no_content(status: int = HTTPStatus.NO_CONTENT) -> Response:
 # -- once
 
 
-def _repeatable(view: View, once: Collection[str] = ()) -> View:
+def _repeatable(view: View, once: Collection[str] = (), face: Face | None = None) -> View:
     @wraps(view)
     def answer(*args: Any, **kwargs: Any) -> ResponseReturnValue:
+        document: Document = _own_words if face is None else lambda operation: face(operation, *args[1:], **kwargs)
         key = _idempotency_key()
         if key is None:
-            return _presented(view(*args, **kwargs))
+            return _presented(view(*args, **kwargs), document)
         with current.services.idempotency.begin(current.ctx, key) as claim:
             stored = claim.replay
             if stored is None:
@@ -240,9 +250,9 @@ def _repeatable(view: View, once: Collection[str] = ()) -> View:
                 else:
                     claim.store(found.status_code, _without(found, once), None)
         if stored is None:
-            return _presented(found)
+            return _presented(found, document)
         if stored.operation is not None:
-            return _presented(current.services.operations.get(current.ctx, stored.operation))
+            return _presented(current.services.operations.get(current.ctx, stored.operation), document)
         if stored.body is None:
             return _no_content(stored.status)
         return json.answer(stored.body, stored.status)
@@ -257,7 +267,27 @@ def _streamed(view: View) -> View:
     def answer(*args: Any, **kwargs: Any) -> ResponseReturnValue:
         if "Idempotency-Key" in request.headers:
             raise Invalid({"Idempotency-Key": ["an upload takes none: sent twice, its second is volume.exists"]})
-        return _presented(view(*args, **kwargs))
+        return _presented(view(*args, **kwargs), _own_words)
+
+    return answer
+
+
+def _patient(view: View) -> View:
+    """Outside of the transaction that a key opens: what is waited for could not be written down within it."""
+
+    @wraps(view)
+    def answer(*args: Any, **kwargs: Any) -> ResponseReturnValue:
+        patience = _patience(default=current.settings.front_end_wait)
+        waited_for = ""
+        while True:
+            try:
+                found: ResponseReturnValue = view(*args, **kwargs)
+                return found
+            except Busy as busy:
+                in_the_way = str(busy.members["operation"]).rpartition("/")[2]
+                if patience is None or in_the_way == waited_for or _wait(in_the_way, patience) is None:
+                    raise
+                waited_for = in_the_way
 
     return answer
 
@@ -294,33 +324,57 @@ def _without(answer: Response, once: Collection[str]) -> Mapping[str, Any] | Non
 # -- operations
 
 
-def _presented(answer: Any) -> ResponseReturnValue:
+def _presented(answer: Any, document: Document) -> ResponseReturnValue:
     if isinstance(answer, Deployed):
-        return _followed(answer.operation, {"password": answer.password} if answer.password else {})
-    return _followed(answer, {}) if isinstance(answer, Operation) else answer
+        return _followed(answer.operation, document, {"password": answer.password} if answer.password else {})
+    return _followed(answer, document, {}) if isinstance(answer, Operation) else answer
 
 
-def _followed(operation: Operation, once: Mapping[str, str]) -> Response:
+def _own_words(operation: Operation) -> Mapping[str, Any]:
+    shown: Mapping[str, Any] = OperationSchema().dump(operation)
+    return shown
+
+
+def _followed(operation: Operation, document: Document, once: Mapping[str, str]) -> Response:
     """202 with the operation; where the caller wished to wait for it, its end. `once` is shown beside it."""
-    seconds = _wait_wished()
-    if seconds is not None and operation.state not in FINAL_STATES:
-        with _waiting() as may_wait:
-            if may_wait:
-                operation = current.services.operations.wait(operation.id, seconds)
-    if seconds is None or operation.state not in FINAL_STATES:
-        answer = _document(operation, HTTPStatus.ACCEPTED, once)
+    patience = _patience()
+    if patience is not None and operation.state not in FINAL_STATES:
+        operation = _wait(operation.id, patience) or operation
+    if patience is None or operation.state not in FINAL_STATES:
+        answer = json.answer({**document(operation), **once}, HTTPStatus.ACCEPTED)
     elif operation.state == OperationState.SUCCEEDED:
-        answer = _document(operation, HTTPStatus.OK, once)
+        answer = json.answer({**document(operation), **once}, HTTPStatus.OK)
     else:
         answer = errors.of_operation(operation.error or {"code": f"operation.{operation.state}"})
     answer.headers["Location"] = f"/api/operations/{operation.id}"
-    if seconds is not None:
-        answer.headers["Preference-Applied"] = f"wait={seconds}"
+    if patience is not None:
+        answer.headers["Preference-Applied"] = f"wait={patience.seconds}"
     return answer
 
 
-def _document(operation: Operation, status: int, once: Mapping[str, str]) -> Response:
-    return json.answer({**OperationSchema().dump(operation), **once}, status)
+@dataclass(frozen=True)
+class Patience:
+    """How many seconds a caller waits, and until when that is (`time.monotonic`)."""
+
+    seconds: int
+    until: float
+
+
+def _patience(default: int = 0) -> Patience | None:
+    """From the first time that it is asked for in a request; None where nobody waits. A `default` of 0 is none."""
+    if "patience" not in g:
+        wished = _wait_wished()
+        seconds = wished if wished is not None or default == 0 else min(default, current.settings.prefer_wait_max)
+        g.patience = None if seconds is None else Patience(seconds, time.monotonic() + seconds)
+    patience: Patience | None = g.patience
+    return patience
+
+
+def _wait(operation: str, patience: Patience) -> Operation | None:
+    """The operation as it is when it has ended or the time is over; None where there is no place to wait."""
+    with _waiting() as may_wait:
+        left = max(0.0, patience.until - time.monotonic())
+        return current.services.operations.wait(operation, left) if may_wait else None
 
 
 def _wait_wished() -> int | None:

@@ -9,21 +9,29 @@ from marshmallow import fields
 
 from app import current
 from app.api.conventions import blp
-from app.api.schemas.fields import Schema
+from app.api.schemas.fields import Moment, Schema
 
 
 class HealthSchema(Schema):
+    status = fields.String(required=True, metadata={"description": "online, or unstable: something is not connected"})
+    database = fields.String(required=True, metadata={"description": "connected, disconnected or unknown"})
+    proxmox = fields.String(required=True, metadata={"description": "The same of the default cluster, as last seen."})
+    details = fields.Dict(fields.String(), fields.String(), required=True)
+    server_time = Moment(required=True)
+
+
+class ReadinessSchema(Schema):
     status = fields.String(required=True)
-
-
-class ReadinessSchema(HealthSchema):
     parts = fields.Dict(fields.String(), fields.String(), required=True)
 
 
 class HealthView(MethodView):
     @blp.response(200, HealthSchema)
     def get(self) -> dict[str, Any]:
-        """Is the process alive"""
+        """Is the process alive, and what did it last see of database and default cluster
+
+        200 while the process lives, whatever it has to tell.
+        """
         return current.services.health.live()
 
 

@@ -22,13 +22,13 @@ _AUTHENTICATE = (
     .outerjoin(Member, Member.user_id == User.id)
     .outerjoin(Tenant, Tenant.id == Member.tenant_id)
     .where(Session.id == sa.bindparam("session"))
-    .order_by(Tenant.canonical)
+    .order_by(Member.created_at, Tenant.canonical)
 )  # fmt: skip
 
 
 @dataclass(frozen=True)
 class Found:
-    """Who is behind a log-in that is good now. `memberships` by tenant id."""
+    """Who is behind a log-in that is good now. `memberships` by tenant id, the oldest first."""
 
     caller: Caller
     memberships: dict[str, Membership]

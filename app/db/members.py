@@ -63,11 +63,11 @@ def page(tx: Tx, tenant: str, request: PageRequest) -> Page[domain.Member]:
 
 
 def of_user(tx: Tx, user: str) -> dict[str, Membership]:
-    """Tenant id -> membership, by the tenants' names."""
+    """Tenant id -> membership, the oldest first."""
     rows = tx.execute(
         sa.select(Member.tenant_id, Tenant.name, Member.role, Tenant.suspended)
         .join(Tenant, Tenant.id == Member.tenant_id)
         .where(Member.user_id == user)
-        .order_by(Tenant.canonical)
+        .order_by(Member.created_at, Tenant.canonical)
     )
     return {tenant: Membership(tenant, name, TenantRole(role), suspended) for tenant, name, role, suspended in rows}

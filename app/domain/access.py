@@ -114,7 +114,8 @@ class ApiKeyScope:
 
 @dataclass(frozen=True)
 class Context:
-    """One request: who calls, what he is member of, from where, under which request id; `key` None: by a log-in."""
+    """One request: who calls, what he is member of (the oldest membership first), from where, under which request id;
+    `key` None: by a log-in."""
 
     caller: Caller
     memberships: Mapping[str, Membership]

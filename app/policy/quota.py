@@ -22,13 +22,14 @@ def check(limits: Limits, *, used: Mapping[Dimension, int], demand: Amounts, who
 def binding(
     limits: Limits, used: Mapping[Dimension, int], *, own_limits: Limits, own_used: Mapping[Dimension, int]
 ) -> tuple[dict[Dimension, int | None], dict[Dimension, int]]:
-    """For one user: in every dimension the lower limit of the tenant's and his own in it, None where there is neither,
-    and the use that counts against that one. The first two are the tenant's; of equals the tenant's binds."""
+    """For one user: in every dimension the limit that leaves less room, of the tenant's and his own in it, None where
+    there is neither, and the use that counts against that one. The first two are the tenant's; of equals the tenant's
+    binds."""
     shown: dict[Dimension, int | None] = {}
     counted: dict[Dimension, int] = {}
     for dimension in Dimension:
         limit, own = limits.get(dimension), own_limits.get(dimension)
-        binds = own is not None and (limit is None or own < limit)
+        binds = own is not None and (limit is None or own - own_used[dimension] < limit - used[dimension])
         shown[dimension] = own if binds else limit
         counted[dimension] = (own_used if binds else used)[dimension]
     return shown, counted

@@ -105,10 +105,15 @@ def acting(ctx: Context, tenant: str) -> str:
     """
     if tenant in ctx.memberships or Privilege.GUEST_AUDIT in EVERYWHERE[ctx.caller.role]:
         return tenant
-    own = next(iter(ctx.memberships), None)
+    own = home(ctx)
     if own is None:
         raise NotFound
     return own
+
+
+def home(ctx: Context) -> str | None:
+    """The tenant of who never names one: the first that he became a member of; None where he is in none."""
+    return next(iter(ctx.memberships), None)
 
 
 def only_tenant(ctx: Context) -> str:

@@ -24,9 +24,9 @@ FIRST_ADMIN = "admin"
 
 @dataclass(frozen=True)
 class Profile:
-    """Who the caller is. `tenants` are {"id", "name", "role"}; `quota` is {"limit", "used"} of his only tenant, each
-    empty where he is in none or in several; a limit of None is unlimited. Where his own limit in the tenant is lower,
-    it is his own, with his own use."""
+    """Who the caller is. `tenants` are {"id", "name", "role"} by name; `quota` is {"limit", "used"} of his home tenant,
+    each empty where he is in none; a limit of None is unlimited. Where his own limit in the tenant leaves him less
+    room, it is his own, with his own use."""
 
     user: domain.User
     tenants: Sequence[Mapping[str, str]]
@@ -90,7 +90,8 @@ class Auth:
             fresh = log_ins.rotate(tx, session, refresh_id, self._lifetime)
             user = log_ins.owner(tx, session)
             if user is not None and fresh is not None and not user.disabled:
-                return _log_in(tx, session, fresh, user, members.of_user(tx, user.id))
+                caller = Caller(user.id, user.username, UserRole(user.role), session)
+                return _log_in(tx, fresh, user, Context(caller, members.of_user(tx, user.id), request_id, address))
             if user is not None:
                 log_ins.end(tx, session)
                 audit.record_anonymous(tx, "auth.refresh", user.username, "refused", address, request_id)
@@ -131,8 +132,8 @@ class Auth:
     def me(self, ctx: Context) -> Profile:
         with self._db.read() as tx:
             user = users.find(tx, ctx.caller.user)
-            counted = ctx.memberships if rules.in_scope(ctx, Privilege.TENANT_AUDIT) else {}
-            return Profile(users.view(user), _tenants(ctx.memberships.values()), _quota(tx, user.id, counted))
+            home = rules.home(ctx) if rules.in_scope(ctx, Privilege.TENANT_AUDIT) else None
+            return Profile(users.view(user), _tenants(ctx.memberships.values()), _quota(tx, user.id, home))
 
     def _open(self, tx: Tx, user: User, address: str, request_id: str) -> LogIn:
         memberships = members.of_user(tx, user.id)
@@ -140,8 +141,9 @@ class Auth:
         log_ins.forget_expired(tx, user.id, now())
         session = log_ins.open_for(tx, user.id, audit.printable(address), self._lifetime)
         caller = Caller(user.id, user.username, UserRole(user.role), session.id)
-        audit.record(tx, Context(caller, memberships, request_id, address), "auth.log_in", subject=user.username)
-        return _log_in(tx, session.id, session.refresh_id, user, memberships)
+        ctx = Context(caller, memberships, request_id, address)
+        audit.record(tx, ctx, "auth.log_in", subject=user.username)
+        return _log_in(tx, session.refresh_id, user, ctx)
 
     def _record_refusal(self, user: User | None, address: str, request_id: str) -> None:
         """Of an unknown name nothing is kept: people type their password into the wrong field."""
@@ -154,9 +156,9 @@ class Auth:
             audit.record_anonymous(tx, "auth.log_in", subject, "refused", address, request_id)
 
 
-def _log_in(tx: Tx, session: str, refresh_id: str, user: User, memberships: Mapping[str, Membership]) -> LogIn:
-    tenants = _tenants(memberships.values())
-    return LogIn(session, refresh_id, users.view(user), tenants, _quota(tx, user.id, memberships))
+def _log_in(tx: Tx, refresh_id: str, user: User, ctx: Context) -> LogIn:
+    quota = _quota(tx, user.id, rules.home(ctx))
+    return LogIn(ctx.caller.session, refresh_id, users.view(user), _tenants(ctx.memberships.values()), quota)
 
 
 def _refuse_suspended(user: User, memberships: Mapping[str, Membership]) -> None:
@@ -166,14 +168,13 @@ def _refuse_suspended(user: User, memberships: Mapping[str, Membership]) -> None
 
 
 def _tenants(memberships: Iterable[Membership]) -> list[Mapping[str, str]]:
-    return [{"id": member.tenant, "name": member.name, "role": member.role.value} for member in memberships]
+    by_name = sorted(memberships, key=lambda member: domain.canonical_name(member.name))
+    return [{"id": member.tenant, "name": member.name, "role": member.role.value} for member in by_name]
 
 
-def _quota(tx: Tx, user: str, tenants: Iterable[str]) -> Mapping[str, Mapping[str, int | None]]:
-    ids = list(tenants)
-    if len(ids) != 1:
+def _quota(tx: Tx, user: str, tenant: str | None) -> Mapping[str, Mapping[str, int | None]]:
+    if tenant is None:
         return {"limit": {}, "used": {}}
-    (tenant,) = ids
     limits, used = quota_rules.binding(
         quota.limits(tx, tenant), quota.used(tx, tenant),
         own_limits=quota.limits(tx, tenant, user), own_used=quota.used(tx, tenant, user),

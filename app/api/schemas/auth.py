@@ -35,7 +35,8 @@ class QuotaOfUserSchema(Schema):
 
 
 class ProfileSchema(Schema):
-    """Who is logged in. `quota` is that of his only tenant, and his own in it where that is lower."""
+    """Who is logged in. `quota` is that of his home tenant (of his memberships the oldest), and his own in it where
+    that leaves less room."""
 
     id = fields.String(required=True)
     username = fields.String(required=True)
