@@ -22,6 +22,7 @@ from app.pve import ApiToken, Endpoint, Pve, PveConnections
 from app.sagas import REGISTRY
 from app.sagas.credentials import Credentials
 from app.sagas.tasks import PveTasks
+from app.sagas.tenant_create import QUEUE as ACCESS_QUEUE
 from app.services import Services
 from app.services.access import Access
 from app.services.api_keys import ApiKeys
@@ -48,6 +49,8 @@ from app.services.inventory import Inventory
 from app.services.members import Members
 from app.services.nodes import Nodes
 from app.services.operations import Operations
+from app.services.plans import Plans
+from app.services.plans.groups import Groups
 from app.services.pools import Pools
 from app.services.quotas import Quotas
 from app.services.security_groups import QUEUE as FIREWALL_QUEUE
@@ -57,7 +60,6 @@ from app.services.storages import Storages
 from app.services.strays import Strays
 from app.services.tasks import Tasks
 from app.services.templates import Templates
-from app.services.tenants import QUEUE as ACCESS_QUEUE
 from app.services.tenants import Tenants
 from app.services.users import Users
 
@@ -101,6 +103,8 @@ def build(settings: Settings) -> House:
         tenants=Tenants(db, engine, realm="pve", catalog=settings.catalog_pool, vmid_rest=rules.vmid_rest),
         members=Members(db),
         quotas=Quotas(db),
+        plans=Plans(db, engine),
+        groups=Groups(db, engine),
         access=Access(db, credentials, catalog=settings.catalog_pool),
         clusters=Clusters(db, credentials),
         nodes=Nodes(db, credentials),

@@ -19,7 +19,7 @@ from app.domain.snapshots import SnapshotState
 from app.domain.tenants import TenantState
 from app.policy import quota
 from app.pve import GuestConfig
-from app.sagas.tenant_create import mark
+from app.sagas.tenant_create import mark, rights
 from tests.house import House
 
 #: Of these guests PVE has nothing, as we say ourselves.
@@ -38,7 +38,7 @@ def disorder(house: House) -> list[str]:
                 *_operations(tx),
                 *_guests(house, lab, guests, outside),
                 *_volumes(house, lab, guests),
-                *_walls(lab, tenants),
+                *_walls(lab, tenants, house.settings.catalog_pool),
                 *_ledger(tx, lab, guests),
                 *_sizes(lab, guests),
                 *_snapshots(tx, lab, guests),
@@ -101,7 +101,7 @@ def _volumes(house: House, lab: dict[str, Any], rows: Sequence[Guest]) -> Iterat
                 yield f"volume {volume['volid']} is in no configuration"
 
 
-def _walls(lab: dict[str, Any], tenants: Sequence[Tenant]) -> Iterator[str]:
+def _walls(lab: dict[str, Any], tenants: Sequence[Tenant], catalog: str) -> Iterator[str]:
     """Pool, user, token and rights of each tenant, and of nobody else."""
     known = {mark(row.id): row for row in tenants}
     for pool in lab["pools"].values():
@@ -115,6 +115,11 @@ def _walls(lab: dict[str, Any], tenants: Sequence[Tenant]) -> Iterator[str]:
             continue  # it is being taken down, and can only be deleted once more
         if row.poolid not in lab["pools"]:
             yield f"tenant {row.name} has no pool"
+        granted = set(rights(row.poolid, row.storages, row.bridges, None))
+        for who, kind in ((row.pve_user, "users"), (row.token_id, "tokens")):
+            has = {(path, role) for path, entry in lab["acl"].items() for role in entry[kind].get(who, ())}
+            if not granted <= has or {path for path, _ in has - granted} - {f"/pool/{catalog}"}:
+                yield f"tenant {row.name} has the rights {sorted(has)}, not {sorted(granted)}"
         user, _, token = row.token_id.partition("!")
         if token not in lab["users"].get(user, {}).get("tokens", {}) or row.token_secret is None:
             yield f"tenant {row.name} has no token"

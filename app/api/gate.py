@@ -208,6 +208,7 @@ _PATH_FORMS: dict[str, Callable[[str], bool]] = {
     "key": is_uuid,
     "node": _is_name,
     "operation": is_uuid,
+    "plan": _is_name,
     "poolid": _is_name,
     "pos": _is_position,
     "schedule": is_uuid,

@@ -24,6 +24,8 @@ _TAGS = {
     "api-keys": "Keys for programs, each for one tenant and some actions",
     "users": "Users of the house (administrators)",
     "tenants": "Tenants with members, limits and use",
+    "plans": "Limits, storages, bridges, VLAN and flavors under a name, which administrators give to tenants",
+    "groups": "Groups of users and tenants to whom a plan applies (administrators)",
     "clusters": "Clusters of Proxmox VE and their nodes",
     "pools": "Pools of tenants with members, use and quota",
     "storages": "Storages, and what lies on them",

@@ -163,6 +163,11 @@ def nodes(tx: Tx, cluster: str) -> Sequence[Node]:
     return tx.scalars(sa.select(Node).where(Node.cluster_id == cluster).order_by(Node.name)).all()
 
 
+def storage_names(tx: Tx) -> set[str]:
+    """Of all clusters."""
+    return set(tx.scalars(sa.select(Storage.name).distinct()))
+
+
 def storages(tx: Tx, cluster: str) -> Sequence[Storage]:
     return tx.scalars(sa.select(Storage).where(Storage.cluster_id == cluster)).all()
 

@@ -85,14 +85,12 @@ def guests_with_open(tx: Tx) -> set[str]:
     )
 
 
-def open_in(tx: Tx, tenant: str) -> bool:
-    """Whether any operation of a tenant is open."""
-    return (
-        tx.scalar(
-            sa.select(Operation.id).where(Operation.tenant_id == tenant, Operation.state.in_(OPEN_STATES)).limit(1)
-        )
-        is not None
-    )
+def open_in(tx: Tx, tenant: str, types: Sequence[str] = ()) -> bool:
+    """Whether any operation of a tenant is open, or any of these types."""
+    statement = sa.select(Operation.id).where(Operation.tenant_id == tenant, Operation.state.in_(OPEN_STATES))
+    if types:
+        statement = statement.where(Operation.type.in_(types))
+    return tx.scalar(statement.limit(1)) is not None
 
 
 def get(tx: Tx, scope: TenantScope, operation: str) -> domain.Operation:

@@ -7,10 +7,11 @@ the sum that stands.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import sqlalchemy as sa
 
-from app.db.models import Allocation, Guest, QuotaLimit, User
+from app.db.models import Allocation, Group, Guest, Plan, QuotaLimit, Tenant, User
 from app.db.session import Tx
 from app.domain.quota import Amounts, Dimension
 
@@ -18,26 +19,34 @@ TENANT = ""
 
 
 def limits(tx: Tx, tenant: str, user: str = TENANT) -> dict[Dimension, int]:
-    """The limits of the tenant, or of one user in it; a dimension that is absent is unlimited."""
-    rows = tx.execute(
-        sa.select(QuotaLimit.dimension, QuotaLimit.amount).where(
-            QuotaLimit.tenant_id == tenant, QuotaLimit.user_id == user
-        )
-    ).all()
-    return {Dimension(dimension): amount for dimension, amount in rows}
+    """The limits of the tenant, or of one user in it; a dimension that is absent is unlimited. What is set for the very
+    tenant or user comes before what the plan says: the tenant's, and that of the user's group."""
+    of_plan = (
+        sa.select(Plan.limits).join(Tenant, Tenant.plan_id == Plan.id).where(Tenant.id == tenant)
+        if user == TENANT
+        else _of_groups().where(User.id == user)
+    )
+    own = sa.select(QuotaLimit.dimension, QuotaLimit.amount).where(
+        QuotaLimit.tenant_id == tenant, QuotaLimit.user_id == user
+    )
+    return _set({**(tx.scalar(of_plan) or {}), **dict(tx.execute(own).all())})
 
 
 def set_limits(tx: Tx, tenant: str, changes: Mapping[Dimension, int | None], user: str = TENANT) -> None:
-    """Change the named dimensions; None lifts a limit."""
+    """Change the named dimensions; None lifts a limit, a plan's too."""
     for dimension, amount in changes.items():
-        tx.execute(
-            sa.delete(QuotaLimit).where(
-                QuotaLimit.tenant_id == tenant, QuotaLimit.user_id == user, QuotaLimit.dimension == dimension
-            )
-        )
-        if amount is not None:
-            tx.add(QuotaLimit(tenant_id=tenant, user_id=user, dimension=dimension, amount=amount))
+        tx.merge(QuotaLimit(tenant_id=tenant, user_id=user, dimension=dimension, amount=amount))
     tx.flush()
+
+
+def forget_limits(tx: Tx, tenant: str) -> None:
+    """Let the tenant have its plan's alone."""
+    tx.execute(sa.delete(QuotaLimit).where(QuotaLimit.tenant_id == tenant, QuotaLimit.user_id == TENANT))
+
+
+def forget_limits_of_user(tx: Tx, user: str) -> None:
+    """Let the user have his group's plan's alone, in every tenant."""
+    tx.execute(sa.delete(QuotaLimit).where(QuotaLimit.user_id == user))
 
 
 def used(tx: Tx, tenant: str, user: str | None = None) -> dict[Dimension, int]:
@@ -59,29 +68,34 @@ def used_by_tenant(tx: Tx, tenants: Sequence[str], user: str | None = None) -> d
 
 
 def limits_by_tenant(tx: Tx, tenants: Sequence[str]) -> dict[str, dict[Dimension, int]]:
-    """`limits` of many tenants in one query."""
-    found: dict[str, dict[Dimension, int]] = {tenant: {} for tenant in tenants}
+    """`limits` of many tenants, in two queries."""
+    found: dict[str, dict[str, int | None]] = {tenant: {} for tenant in tenants}
+    planned = sa.select(Tenant.id, Plan.limits).join(Plan, Tenant.plan_id == Plan.id).where(Tenant.id.in_(tenants))
+    for tenant, limits_of_plan in tx.execute(planned):
+        found[tenant].update(limits_of_plan)
     rows = tx.execute(
         sa.select(QuotaLimit.tenant_id, QuotaLimit.dimension, QuotaLimit.amount).where(
             QuotaLimit.tenant_id.in_(tenants), QuotaLimit.user_id == TENANT
         )
     )
     for tenant, dimension, amount in rows:
-        found[tenant][Dimension(dimension)] = amount
-    return found
+        found[tenant][dimension] = amount
+    return {tenant: _set(amounts) for tenant, amounts in found.items()}
 
 
-def limits_by_user(tx: Tx, tenant: str) -> dict[str, dict[Dimension, int]]:
-    """User id -> his own limits in the tenant; who has none is absent."""
-    found: dict[str, dict[Dimension, int]] = {}
+def limits_by_user(tx: Tx, tenant: str, users: Sequence[str]) -> dict[str, dict[Dimension, int]]:
+    """`limits` of many users in the tenant, in two queries."""
+    found: dict[str, dict[str, int | None]] = {user: {} for user in users}
+    for limits_of_plan, user in tx.execute(_of_groups().add_columns(User.id).where(User.id.in_(users))):
+        found[user].update(limits_of_plan)
     rows = tx.execute(
         sa.select(QuotaLimit.user_id, QuotaLimit.dimension, QuotaLimit.amount).where(
-            QuotaLimit.tenant_id == tenant, QuotaLimit.user_id != TENANT
+            QuotaLimit.tenant_id == tenant, QuotaLimit.user_id.in_(users)
         )
     )
     for user, dimension, amount in rows:
-        found.setdefault(user, {})[Dimension(dimension)] = amount
-    return found
+        found[user][dimension] = amount
+    return {user: _set(amounts) for user, amounts in found.items()}
 
 
 def used_by_user(tx: Tx, tenant: str) -> dict[tuple[str, str], dict[Dimension, int]]:
@@ -140,3 +154,12 @@ def release(tx: Tx, tenant: str, guest: str, dimensions: Sequence[Dimension] = t
 def transfer(tx: Tx, guest: str, *, tenant: str, user: str) -> None:
     """What a guest takes is another tenant's, or another user's, from now on."""
     tx.execute(sa.update(Allocation).where(Allocation.guest_id == guest).values(tenant_id=tenant, user_id=user))
+
+
+def _of_groups() -> sa.Select[tuple[dict[str, Any]]]:
+    """What the plans of users' groups say."""
+    return sa.select(Plan.limits).join(Group, Group.plan_id == Plan.id).join(User, User.group_id == Group.id)
+
+
+def _set(amounts: Mapping[str, int | None]) -> dict[Dimension, int]:
+    return {Dimension(dimension): amount for dimension, amount in amounts.items() if amount is not None}

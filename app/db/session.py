@@ -191,6 +191,7 @@ def _take_turn(connection: Connection) -> None:
 
 _NAME_TAKEN = "This name is taken."
 _VMID_TAKEN = "This vmid is taken."
+_VLAN_TAKEN = "This VLAN is another plan's."
 _GUEST_BUSY = "An operation on this guest is open."
 _IN_FLIGHT = "The first request with this key is still being decided."
 #: Constraint (PostgreSQL) or columns (SQLite) -> code and words of a race that was lost.
@@ -201,6 +202,12 @@ _LOST_RACES: Mapping[str, tuple[str, str]] = {
     "users.canonical": ("name.taken", _NAME_TAKEN),
     "uq_templates_cluster_id_name": ("name.taken", _NAME_TAKEN),
     "templates.cluster_id, templates.name": ("name.taken", _NAME_TAKEN),
+    "uq_plans_canonical": ("name.taken", _NAME_TAKEN),
+    "plans.canonical": ("name.taken", _NAME_TAKEN),
+    "uq_groups_canonical": ("name.taken", _NAME_TAKEN),
+    "groups.canonical": ("name.taken", _NAME_TAKEN),
+    "uq_plans_vlan": ("vlan.taken", _VLAN_TAKEN),
+    "plans.vlan": ("vlan.taken", _VLAN_TAKEN),
     "uq_flavors_name": ("name.taken", _NAME_TAKEN),
     "flavors.name": ("name.taken", _NAME_TAKEN),
     "pk_vmids": ("vmid.taken", _VMID_TAKEN),

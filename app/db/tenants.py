@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from uuid import UUID
 
 import sqlalchemy as sa
 
 from app.db import paging, quota
-from app.db.models import Cluster, Guest, Tenant
+from app.db.models import Cluster, Guest, Plan, Tenant
 from app.db.session import Tx
 from app.domain import tenants as domain
 from app.domain.access import TenantScope
@@ -64,8 +64,13 @@ def within(tx: Tx, scope: TenantScope) -> Sequence[Tenant]:
     return tx.scalars(sa.select(Tenant).where(inside).order_by(Tenant.canonical)).all()
 
 
-def page(tx: Tx, scope: TenantScope, request: PageRequest, *, default_sort: str = "name") -> Page[domain.Tenant]:
+def page(
+    tx: Tx, scope: TenantScope, request: PageRequest, *, default_sort: str = "name", group: str | None = None
+) -> Page[domain.Tenant]:
+    """`group` (an id): those in it."""
     statement = sa.select(Tenant)
+    if group is not None:
+        statement = statement.where(Tenant.group_id == group)
     if scope.tenants is not None:
         statement = statement.where(Tenant.id.in_(scope.tenants))
     rows = paging.page(tx, statement, columns=COLUMNS, key=Tenant.id, default_sort=default_sort, request=request)
@@ -77,6 +82,7 @@ def views(tx: Tx, rows: Sequence[Tenant]) -> list[domain.Tenant]:
     ids = [row.id for row in rows]
     limits, used = quota.limits_by_tenant(tx, ids), quota.used_by_tenant(tx, ids)
     clusters = {cluster.id: cluster.name for cluster in tx.scalars(sa.select(Cluster))}
+    plans = _plans(tx, {row.plan_id for row in rows if row.plan_id is not None})
     return [
         domain.Tenant(
             id=row.id,
@@ -91,10 +97,18 @@ def views(tx: Tx, rows: Sequence[Tenant]) -> list[domain.Tenant]:
             usage={str(dimension): amount for dimension, amount in used[row.id].items()},
             storages=row.storages,
             bridges=row.bridges,
+            plan=plans[row.plan_id] if row.plan_id is not None else None,
             created_at=row.created_at,
         )
         for row in rows
     ]
+
+
+def _plans(tx: Tx, ids: Collection[str]) -> dict[str, str]:
+    """The plans' names."""
+    if not ids:
+        return {}
+    return dict(tx.execute(sa.select(Plan.id, Plan.name).where(Plan.id.in_(ids))).all())
 
 
 def pools(tx: Tx, cluster: str) -> dict[str, str]:

@@ -76,8 +76,12 @@ def remove(tx: Tx, user: str) -> None:
     tx.execute(sa.delete(User).where(User.id == user))
 
 
-def page(tx: Tx, request: PageRequest) -> Page[domain.User]:
-    rows = paging.page(tx, sa.select(User), columns=COLUMNS, key=User.id, default_sort="username", request=request)
+def page(tx: Tx, request: PageRequest, *, group: str | None = None) -> Page[domain.User]:
+    """`group` (an id): those in it."""
+    statement = sa.select(User)
+    if group is not None:
+        statement = statement.where(User.group_id == group)
+    rows = paging.page(tx, statement, columns=COLUMNS, key=User.id, default_sort="username", request=request)
     return Page([view(row) for row in rows.data], rows.count, rows.next)
 
 

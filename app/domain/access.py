@@ -46,6 +46,7 @@ class Privilege(StrEnum):
     STORAGE_MODIFY = "storage.modify"
     DRIFT_MODIFY = "drift.modify"
     FIREWALL_MODIFY = "firewall.modify"
+    PLAN_MODIFY = "plan.modify"
 
 
 #: What an API key can be made for. Not members: with a stolen key somebody could make himself an owner for good.

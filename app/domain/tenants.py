@@ -49,7 +49,7 @@ class TenantChanges:
 
 @dataclass(frozen=True)
 class Tenant:
-    """`quota` and `usage` have every dimension; a limit of None is unlimited."""
+    """`quota` and `usage` have every dimension; a limit of None is unlimited; `plan` is a name."""
 
     id: str
     name: str
@@ -63,6 +63,7 @@ class Tenant:
     usage: Mapping[str, int]
     storages: Sequence[str]
     bridges: Sequence[str]
+    plan: str | None
     created_at: datetime
 
 

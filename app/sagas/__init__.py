@@ -23,6 +23,7 @@ from app.sagas import (
     security_group,
     tenant_create,
     tenant_delete,
+    tenant_grant,
     vm_create,
 )
 
@@ -31,6 +32,7 @@ REGISTRY: dict[str, Saga] = {
     for saga in (
         tenant_create.SAGA,
         tenant_delete.SAGA,
+        tenant_grant.SAGA,
         security_group.CREATE,
         security_group.CHANGE,
         security_group.DELETE,

@@ -17,6 +17,9 @@ from app.operations import Run, Saga, Step
 from app.pve import Pve
 from app.sagas.documents import tenant_document
 
+#: All of PVE's users and rights are in one file, behind one lock of the cluster.
+QUEUE = "access"
+
 # -- parameters
 
 

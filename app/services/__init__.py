@@ -26,6 +26,8 @@ from app.services.idempotency import IdempotencyKeys
 from app.services.members import Members
 from app.services.nodes import Nodes
 from app.services.operations import Operations
+from app.services.plans import Plans
+from app.services.plans.groups import Groups
 from app.services.pools import Pools
 from app.services.quotas import Quotas
 from app.services.security_groups import SecurityGroups
@@ -46,6 +48,8 @@ class Services:
     tenants: Tenants
     members: Members
     quotas: Quotas
+    plans: Plans
+    groups: Groups
     access: Access
     clusters: Clusters
     nodes: Nodes

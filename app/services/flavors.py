@@ -7,10 +7,11 @@ import uuid
 from collections.abc import Mapping
 from typing import Any
 
-from app.db import audit, flavors
+from app.db import audit, flavors, plans
 from app.db.models import Flavor as Row
 from app.db.session import Database
 from app.domain.access import Context, Privilege
+from app.domain.errors import Conflict
 from app.domain.paging import Page, PageRequest
 from app.domain.templates import Flavor, FlavorSpec
 from app.policy import rules
@@ -50,8 +51,11 @@ class Flavors:
             return flavors.view(row)
 
     def delete(self, ctx: Context, flavor: str) -> None:
+        """Raises Conflict `flavor.in_use` while a plan names it."""
         rules.require(ctx, Privilege.TEMPLATE_MODIFY)
         with self._db.begin() as tx:
             row = flavors.find(tx, flavor)
+            if plans.with_flavor(tx, row.id):
+                raise Conflict("A plan names this flavor.", code="flavor.in_use", remedy="Change the plan first.")
             tx.delete(row)
             audit.record(tx, ctx, "flavor.delete", subject=row.name)

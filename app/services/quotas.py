@@ -49,14 +49,14 @@ class Quotas:
             rules.require(ctx, Privilege.TENANT_AUDIT, on=tenant.id)
             used = quota.used(tx, tenant.id)
             by_user = quota.used_by_user(tx, tenant.id)
-            own = quota.limits_by_user(tx, tenant.id)
+            own = quota.limits_by_user(tx, tenant.id, [user for user, _ in by_user])
             roles = members.roles(tx, tenant.id)
             return Usage(
                 quota=_complete(quota.limits(tx, tenant.id)),
                 allocated={dimension: used[dimension] for dimension in _ALLOCATED},
                 running={name: used[dimension] for name, dimension in _RUNNING.items()},
                 users=[
-                    _of_user(user, name, roles.get(user), amounts, own.get(user, {}))
+                    _of_user(user, name, roles.get(user), amounts, own[user])
                     for (user, name), amounts in sorted(by_user.items())
                 ],
             )

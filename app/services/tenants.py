@@ -9,12 +9,12 @@ from collections.abc import Sequence
 
 import structlog
 
-from app.db import audit, clusters, operations, quota, tenants
-from app.db.models import Cluster, Tenant
+from app.db import audit, clusters, operations, plans, quota, tenants
+from app.db.models import Cluster, Plan, Tenant
 from app.db.session import Database, Tx
 from app.domain import tenants as domain
 from app.domain.access import Context, Privilege
-from app.domain.errors import Conflict, Invalid
+from app.domain.errors import Conflict, Invalid, NotFound
 from app.domain.operations import Operation
 from app.domain.paging import Page, PageRequest
 from app.domain.quota import Dimension
@@ -22,9 +22,9 @@ from app.domain.tenants import TenantChanges, TenantSpec, TenantState, canonical
 from app.operations import Engine
 from app.operations.engine import Submission
 from app.policy import names, rules
+from app.policy import plans as granting
 from app.sagas import tenant_create, tenant_delete
 
-QUEUE = "access"
 _TOKEN = "poolhouse"  # noqa: S105 -- the name of a token, not its secret
 
 log = structlog.get_logger(__name__)
@@ -41,11 +41,15 @@ class Tenants:
         self._vmid_rest = vmid_rest
 
     def create(self, ctx: Context, spec: TenantSpec) -> Operation:
-        """Reserve the name and let the saga build the walls. Raises Conflict `name.taken`."""
+        """Reserve the name and let the saga build the walls. What is named beside a plan comes before it.
+
+        Raises Conflict `name.taken`, Invalid for a plan that is not there or whose storages the cluster has not.
+        """
         rules.require(ctx, Privilege.TENANT_ALLOCATE)
         with self._db.begin() as tx:
             cluster = clusters.named(tx, spec.cluster)
-            row = self._new_row(tx, cluster, spec)
+            plan = _plan(tx, spec.plan) if spec.plan is not None else None
+            row = self._new_row(tx, cluster, spec, plan)
             tx.add(row)
             tx.flush()
             quota.set_limits(tx, row.id, {Dimension(name): amount for name, amount in spec.quota.items()})
@@ -105,7 +109,7 @@ class Tenants:
             )  # fmt: skip
             return self._engine.submit(tx, ctx, tenant_delete.SAGA, parameters, _to(row))
 
-    def _new_row(self, tx: Tx, cluster: Cluster, spec: TenantSpec) -> Tenant:
+    def _new_row(self, tx: Tx, cluster: Cluster, spec: TenantSpec, plan: Plan | None) -> Tenant:
         name = names.tenant_name(spec.name)
         identity = str(uuid.uuid4())
         poolid = _pool_name(name, identity)
@@ -113,12 +117,13 @@ class Tenants:
         return Tenant(
             id=identity, name=name, canonical=canonical_name(name), cluster_id=cluster.id, poolid=poolid,
             pve_user=user, token_id=f"{user}!{_TOKEN}", state=TenantState.CREATING, suspended=False,
-            comment=spec.comment, storages=_granted_storages(tx, cluster, spec), bridges=_granted_bridges(spec),
+            comment=spec.comment, storages=_granted_storages(tx, cluster, spec, plan),
+            bridges=_granted_bridges(spec, plan), plan_id=plan.id if plan is not None else None,
         )  # fmt: skip
 
 
 def _to(row: Tenant) -> Submission:
-    return Submission(tenant=row.id, guest=None, queue=QUEUE, lane=row.cluster_id)
+    return Submission(tenant=row.id, guest=None, queue=tenant_create.QUEUE, lane=row.cluster_id)
 
 
 def _pool_name(name: str, identity: str) -> str:
@@ -128,16 +133,26 @@ def _pool_name(name: str, identity: str) -> str:
     return f"ph-{slug}-{identity[:8]}"
 
 
-def _granted_storages(tx: Tx, cluster: Cluster, spec: TenantSpec) -> list[str]:
+def _plan(tx: Tx, ref: str) -> Plan:
+    try:
+        return plans.locked(tx, ref)
+    except NotFound:
+        raise Invalid({"plan": ["there is no such plan"]}) from None
+
+
+def _granted_storages(tx: Tx, cluster: Cluster, spec: TenantSpec, plan: Plan | None) -> list[str]:
     known = {storage.name for storage in clusters.storages(tx, cluster.id)}
     if spec.storages is None:
-        return sorted(known)
+        of_plan = granting.granted_storages(plan, known) if plan is not None else None
+        return sorted(known) if of_plan is None else of_plan
     _refuse_unknown("storages", spec.storages, known)
     return sorted(set(spec.storages))
 
 
-def _granted_bridges(spec: TenantSpec) -> list[str]:
-    return sorted(set(spec.bridges)) if spec.bridges is not None else ["vmbr0"]
+def _granted_bridges(spec: TenantSpec, plan: Plan | None) -> list[str]:
+    of_plan = plan.bridges if plan is not None else None
+    named = spec.bridges if spec.bridges is not None else of_plan
+    return sorted(set(named)) if named is not None else ["vmbr0"]
 
 
 def _refuse_unknown(field: str, asked: Sequence[str], known: set[str]) -> None:

@@ -83,7 +83,8 @@ def made(house: House) -> Iterator[Scenes]:
 
 def _scene(house: House, template: str, *, second_disks: bool = False, rules: int = 0, **granted: Any) -> Scene:
     """`rules`: how many firewall rules each guest has; of them the last one is named, which who has fewer has not."""
-    tenant = house.make_tenant(**granted)
+    plan = house.admin().post("/plans", {"name": f"Plan {uuid.uuid4().hex[:8]}"}).get_json()
+    tenant = house.make_tenant(plan=plan["id"], **granted)
     owner = house.make_member(tenant, "owner")
     foundling = next(_FOUNDLINGS)
     house.pve.post("/nodes/n1/qemu", vmid=foundling, name=f"foundling-{foundling}", pool=tenant["poolid"])
@@ -99,6 +100,8 @@ def _scene(house: House, template: str, *, second_disks: bool = False, rules: in
         owner.done("POST", f"/proxmox/vms/{machine['id']}/disks", {"size_gb": 1, "storage": "local-lvm"})
         mounted = {"size_gb": 1, "storage": "local-lvm", "path": "/srv/data"}
         owner.done("POST", f"/proxmox/cts/{ct['id']}/disks", mounted)
+    students = {"name": f"Group {uuid.uuid4().hex[:8]}", "plan": plan["id"]}
+    students = house.admin().post("/groups", students).get_json()
     group = {"name": f"g-{uuid.uuid4().hex[:8]}", "tenants": [tenant["id"]]}
     group = house.admin().done("POST", "/proxmox/security-groups", group)["result"]["security_group"]
     taken = [
@@ -110,6 +113,7 @@ def _scene(house: House, template: str, *, second_disks: bool = False, rules: in
         for kept in (f"/proxmox/cts/{ct['id']}", f"/proxmox/vms/{machine['id']}")
     ]
     me = owner.get("/auth/me").get_json()
+    assert house.admin().put(f"/groups/{students['id']}/users/{me['id']}").status_code == 204
     key = owner.post("/api-keys", {"name": "a program", "actions": ["guest.audit"]}).get_json()
     (drift,) = wait_for(lambda: owner.get("/drift").get_json()["data"])
     ids = {
@@ -123,6 +127,8 @@ def _scene(house: House, template: str, *, second_disks: bool = False, rules: in
         "backups": tuple(taken),
         "backup-schedules": tuple(timed),
         "security-groups": (group["id"], group["name"]),
+        "plans": (plan["id"], plan["name"]),
+        "groups": (students["id"], students["name"]),
         "rules": (str(max(0, rules - 1)),),
         "members": (me["id"], me["username"]),
         "users": (me["id"], me["username"]),

@@ -82,6 +82,8 @@ PATHS: Mapping[str, Reference] = {
         "flavors",
         "api-keys",
         "drift",
+        "plans",
+        "groups",
     )
 }
 
@@ -99,6 +101,9 @@ FIELDS: Mapping[str, Reference] = {
     "cluster": Reference(lambda _: [("no-such-one", "no-such-cluster")]),
     "tenants": Reference(lambda s: [(own, _like(own)) for own in s.victim.ids["tenants"]]),
     "storage": Reference(lambda s: [(s.foreign_storage, "no-such")]),
+    "default_storage": Reference(lambda s: [(s.foreign_storage, "no-such")]),
+    "default_bridge": Reference(lambda s: [(s.foreign_bridge, "vmbr77")]),
+    "plan": Reference(lambda s: [(own, _like(own)) for own in s.victim.ids["plans"]]),
     "storages": Reference(lambda s: [(s.foreign_storage, "no-such")], own="local-lvm"),
     "bridge": Reference(lambda s: [(s.foreign_bridge, "vmbr77")]),
     "bridges": Reference(lambda s: [(s.foreign_bridge, "vmbr77")], own="vmbr0"),
@@ -134,6 +139,7 @@ PLAIN: Mapping[str, str] = {
     "sources": "the same of several templates",
     "logo_url": "where a browser finds a picture",
     "flavor": "a named size, of the house's",
+    "flavors": "the same, which a plan allows",
     "interface": "a network card of the caller's own guest",
 }
 
@@ -175,6 +181,11 @@ ADMINISTRATORS = frozenset(
         "PUT /api/templates/{template}", "DELETE /api/templates/{template}", "POST /api/templates/{template}/toggle",
         "POST /api/proxmox/security-groups", "PUT /api/proxmox/security-groups/{group}",
         "DELETE /api/proxmox/security-groups/{group}",
+        "POST /api/plans", "PUT /api/plans/{plan}", "DELETE /api/plans/{plan}", "PUT /api/tenants/{tenant}/plan",
+        "GET /api/groups", "POST /api/groups", "GET /api/groups/{group}", "PUT /api/groups/{group}",
+        "DELETE /api/groups/{group}", "GET /api/groups/{group}/users", "GET /api/groups/{group}/tenants",
+        "PUT /api/groups/{group}/users/{user}", "DELETE /api/groups/{group}/users/{user}",
+        "PUT /api/groups/{group}/tenants/{tenant}", "DELETE /api/groups/{group}/tenants/{tenant}",
         "POST /api/drift/{drift}/adopt", "POST /api/drift/{drift}/forget", "POST /api/drift/{drift}/repair",
     }
 )  # fmt: skip

@@ -115,6 +115,15 @@ def _without_tenant(result: Mapping[str, Any] | None) -> Request:
 #: Beside the lab's own one for guests, which is the roomier.
 SECOND_STORAGE = "attic"
 
+#: Of it everything is something else than what a tenant has without one.
+PLAN = {"name": "Attic", "limits": {"guests": 3}, "storages": [SECOND_STORAGE], "bridges": ["vmbr1"]}
+
+
+def _planned(result: Mapping[str, Any] | None) -> Request:
+    assert result is not None
+    return "PUT", f"/tenants/{result['tenant']['id']}/plan", {"plan": PLAN["name"]}
+
+
 #: Outside of the range that Poolhouse gives.
 _FOUNDLINGS = count(50_000)
 
@@ -175,6 +184,7 @@ def scenes() -> list[Scene]:
     found = [
         Scene("tenant.create", "", _tenant, by_admin=True),
         Scene("tenant.delete", "", _without_tenant, before=(_tenant,), by_admin=True),
+        Scene("tenant.grant", "", _planned, before=(_tenant,), by_admin=True),
         Scene("media.upload", "", lambda _: _upload(), by_admin=True),
         Scene("volume.delete", "", _without_medium, (lambda _: _upload(),), by_admin=True),
         Scene("security_group.create", "", _group, by_admin=True),

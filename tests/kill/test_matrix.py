@@ -14,7 +14,7 @@ from app.sagas import REGISTRY
 from tests.house import House, wait_for
 from tests.kill import matrix
 from tests.kill.matrix import Case, Played
-from tests.kill.scenes import IMAGE_PORT, SECOND_STORAGE, scenes
+from tests.kill.scenes import IMAGE_PORT, PLAN, SECOND_STORAGE, scenes
 from tests.lab.process import LabProcess
 from tests.web_server import serving
 
@@ -42,6 +42,7 @@ def played(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
     house.wait_ready()
     storages = "/proxmox/storages"
     wait_for(lambda: SECOND_STORAGE in {row["id"] for row in house.admin().get(storages).get_json()["data"]})
+    assert house.admin().post("/plans", PLAN).status_code == 201
     try:
         with serving(IMAGE_PORT):
             ended = matrix.play(house, chosen)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, ClassVar, Generic, TypeVar
@@ -42,6 +43,7 @@ def sort_by(*columns: str) -> Text:
     return Text(validate=validate.OneOf(words), metadata={"description": "`-` before a name: descending."})
 
 
+@functools.cache
 def page_of(item: type[marshmallow.Schema]) -> type[marshmallow.Schema]:
     """The schema of a page of items."""
     members: dict[str, Any] = {

@@ -27,9 +27,15 @@ class TenantCreateSchema(Schema):
     name = Text(least=1, most=64, required=True)
     comment = Text(most=255)
     cluster = Text(least=1, most=64, metadata={"description": "The default cluster if left out."})
-    storages = Several(Named(StorageId), most=100, metadata={"description": "All of the cluster if left out."})
-    bridges = Several(Named(BridgeName), most=100, metadata={"description": "`vmbr0` if left out."})
-    quota = fields.Nested(QuotaSchema, metadata={"description": "Dimensions not named are unlimited."})
+    plan = Text(least=1, most=64, metadata={"description": "Id or name; what is named beside it comes before it."})
+    storages = Several(
+        Named(StorageId), most=100,
+        metadata={"description": "If left out, those of the plan; where it names none, all of the cluster."},
+    )  # fmt: skip
+    bridges = Several(
+        Named(BridgeName), most=100, metadata={"description": "If left out, those of the plan, or `vmbr0`."}
+    )
+    quota = fields.Nested(QuotaSchema, metadata={"description": "Dimensions not named are the plan's, or unlimited."})
 
 
 class TenantUpdateSchema(Schema):
@@ -52,6 +58,7 @@ class TenantSchema(Schema):
     usage = fields.Dict(fields.String(), fields.Integer(), required=True)
     storages = fields.List(fields.String(), required=True)
     bridges = fields.List(fields.String(), required=True)
+    plan = fields.String(required=True, allow_none=True)
     created_at = Moment(required=True)
 
 

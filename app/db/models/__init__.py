@@ -6,6 +6,7 @@ from app.db.models.drift import Drift
 from app.db.models.firewall import SecurityGroup, SecurityGroupTenant
 from app.db.models.guests import Backup, BackupSchedule, Guest, Snapshot, VmidClaim
 from app.db.models.operations import Idempotency, Operation, OperationStep, Worker
+from app.db.models.plans import Group, Plan
 from app.db.models.table import Table
 from app.db.models.tenants import Allocation, AuditEntry, Flavor, QuotaLimit, Template, Tenant
 
@@ -18,6 +19,7 @@ __all__ = [
     "Cluster",
     "Drift",
     "Flavor",
+    "Group",
     "Guest",
     "Idempotency",
     "InventoryGuest",
@@ -25,6 +27,7 @@ __all__ = [
     "Node",
     "Operation",
     "OperationStep",
+    "Plan",
     "QuotaLimit",
     "SecurityGroup",
     "SecurityGroupTenant",

@@ -19,6 +19,7 @@ class User(Table):
     password_hash: Mapped[str | None]
     role: Mapped[str]
     disabled: Mapped[bool] = mapped_column(default=False)
+    group_id: Mapped[Uuid | None] = mapped_column(sa.ForeignKey("groups.id"), index=True)
     created_at: Mapped[Created]
 
 

@@ -29,20 +29,23 @@ class Tenant(Table):
     comment: Mapped[str]
     storages: Mapped[list[str]]
     bridges: Mapped[list[str]]
+    plan_id: Mapped[Uuid | None] = mapped_column(sa.ForeignKey("plans.id"), index=True)
+    group_id: Mapped[Uuid | None] = mapped_column(sa.ForeignKey("groups.id"), index=True)
     created_at: Mapped[Created]
 
     __table_args__ = (sa.UniqueConstraint("cluster_id", "poolid"), sa.UniqueConstraint("cluster_id", "pve_user"))
 
 
 class QuotaLimit(Table):
-    """A limit of a tenant (`user_id` empty) or of one user in it. No row: unlimited."""
+    """A limit of a tenant (`user_id` empty) or of one user in it, before that of a plan; `amount` null: unlimited.
+    No row: as the plan has it, and unlimited where there is none."""
 
     __tablename__ = "quota_limits"
 
     tenant_id: Mapped[Uuid] = mapped_column(sa.ForeignKey("tenants.id", ondelete="CASCADE"), primary_key=True)
     user_id: Mapped[Uuid] = mapped_column(primary_key=True, default="")
     dimension: Mapped[str] = mapped_column(sa.String(20), primary_key=True)
-    amount: Mapped[int] = mapped_column(sa.BigInteger)
+    amount: Mapped[int | None] = mapped_column(sa.BigInteger)
 
 
 class Allocation(Table):

@@ -104,6 +104,38 @@ def upgrade() -> None:
         postgresql_where=sa.text("guest_id IS NOT NULL AND state IN ('pending', 'running', 'unwinding', 'stuck')"),
     )
     op.create_table(
+        "plans",
+        sa.Column("id", sa.String(length=36), nullable=False),
+        sa.Column("name", sa.String(), nullable=False),
+        sa.Column("canonical", sa.String(), nullable=False),
+        sa.Column("description", sa.String(), nullable=False),
+        sa.Column("limits", sa.JSON(), nullable=False),
+        sa.Column("storages", sa.JSON(), nullable=True),
+        sa.Column("default_storage", sa.String(), nullable=True),
+        sa.Column("bridges", sa.JSON(), nullable=True),
+        sa.Column("default_bridge", sa.String(), nullable=True),
+        sa.Column("vlan", sa.Integer(), nullable=True),
+        sa.Column("flavors", sa.JSON(), nullable=True),
+        sa.Column("created_at", sa.DateTime(timezone=True), nullable=False),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_plans")),
+        sa.UniqueConstraint("canonical", name=op.f("uq_plans_canonical")),
+        sa.UniqueConstraint("vlan", name=op.f("uq_plans_vlan")),
+    )
+    op.create_table(
+        "groups",
+        sa.Column("id", sa.String(length=36), nullable=False),
+        sa.Column("name", sa.String(), nullable=False),
+        sa.Column("canonical", sa.String(), nullable=False),
+        sa.Column("description", sa.String(), nullable=False),
+        sa.Column("plan_id", sa.String(length=36), nullable=True),
+        sa.Column("ldap_filter", sa.String(), nullable=True),
+        sa.Column("created_at", sa.DateTime(timezone=True), nullable=False),
+        sa.ForeignKeyConstraint(["plan_id"], ["plans.id"], name=op.f("fk_groups_plan_id")),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_groups")),
+        sa.UniqueConstraint("canonical", name=op.f("uq_groups_canonical")),
+    )
+    op.create_index(op.f("ix_groups_plan_id"), "groups", ["plan_id"], unique=False)
+    op.create_table(
         "users",
         sa.Column("id", sa.String(length=36), nullable=False),
         sa.Column("username", sa.String(), nullable=False),
@@ -111,10 +143,13 @@ def upgrade() -> None:
         sa.Column("password_hash", sa.String(), nullable=True),
         sa.Column("role", sa.String(), nullable=False),
         sa.Column("disabled", sa.Boolean(), nullable=False),
+        sa.Column("group_id", sa.String(length=36), nullable=True),
         sa.Column("created_at", sa.DateTime(timezone=True), nullable=False),
+        sa.ForeignKeyConstraint(["group_id"], ["groups.id"], name=op.f("fk_users_group_id")),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_users")),
         sa.UniqueConstraint("canonical", name=op.f("uq_users_canonical")),
     )
+    op.create_index(op.f("ix_users_group_id"), "users", ["group_id"], unique=False)
     op.create_table(
         "workers",
         sa.Column("id", sa.String(length=36), nullable=False),
@@ -261,13 +296,19 @@ def upgrade() -> None:
         sa.Column("comment", sa.String(), nullable=False),
         sa.Column("storages", sa.JSON(), nullable=False),
         sa.Column("bridges", sa.JSON(), nullable=False),
+        sa.Column("plan_id", sa.String(length=36), nullable=True),
+        sa.Column("group_id", sa.String(length=36), nullable=True),
         sa.Column("created_at", sa.DateTime(timezone=True), nullable=False),
         sa.ForeignKeyConstraint(["cluster_id"], ["clusters.id"], name=op.f("fk_tenants_cluster_id")),
+        sa.ForeignKeyConstraint(["plan_id"], ["plans.id"], name=op.f("fk_tenants_plan_id")),
+        sa.ForeignKeyConstraint(["group_id"], ["groups.id"], name=op.f("fk_tenants_group_id")),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_tenants")),
         sa.UniqueConstraint("canonical", name=op.f("uq_tenants_canonical")),
         sa.UniqueConstraint("cluster_id", "poolid", name=op.f("uq_tenants_cluster_id_poolid")),
         sa.UniqueConstraint("cluster_id", "pve_user", name=op.f("uq_tenants_cluster_id_pve_user")),
     )
+    op.create_index(op.f("ix_tenants_plan_id"), "tenants", ["plan_id"], unique=False)
+    op.create_index(op.f("ix_tenants_group_id"), "tenants", ["group_id"], unique=False)
     op.create_table(
         "security_groups",
         sa.Column("id", sa.String(length=36), nullable=False),
@@ -445,7 +486,7 @@ def upgrade() -> None:
         sa.Column("tenant_id", sa.String(length=36), nullable=False),
         sa.Column("user_id", sa.String(length=36), nullable=False),
         sa.Column("dimension", sa.String(length=20), nullable=False),
-        sa.Column("amount", sa.BigInteger(), nullable=False),
+        sa.Column("amount", sa.BigInteger(), nullable=True),
         sa.ForeignKeyConstraint(
             ["tenant_id"], ["tenants.id"], name=op.f("fk_quota_limits_tenant_id"), ondelete="CASCADE"
         ),
@@ -517,6 +558,8 @@ def downgrade() -> None:
     op.drop_index("ix_guests_count", table_name="guests")
     op.drop_table("guests")
     op.drop_table("vmids")
+    for column in ("group_id", "plan_id"):
+        op.drop_index(op.f(f"ix_tenants_{column}"), table_name="tenants")
     op.drop_table("tenants")
     op.drop_table("templates")
     op.drop_index(op.f("ix_sessions_user_id"), table_name="sessions")
@@ -534,7 +577,11 @@ def downgrade() -> None:
     op.drop_table("observed_nodes")
     op.drop_table("observed_guests")
     op.drop_table("workers")
+    op.drop_index(op.f("ix_users_group_id"), table_name="users")
     op.drop_table("users")
+    op.drop_index(op.f("ix_groups_plan_id"), table_name="groups")
+    op.drop_table("groups")
+    op.drop_table("plans")
     op.drop_index(
         "uq_operations_open_guest",
         table_name="operations",

@@ -1,0 +1,91 @@
+"""Plans, as far as a caller may see them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from uuid import UUID
+
+import sqlalchemy as sa
+
+from app.db import paging
+from app.db.models import Flavor, Group, Plan, Tenant, User
+from app.db.session import Tx
+from app.domain import plans as domain
+from app.domain.access import TenantScope
+from app.domain.errors import NotFound
+from app.domain.paging import Page, PageRequest
+from app.domain.quota import Dimension
+from app.domain.tenants import canonical_name
+
+COLUMNS = {"name": Plan.canonical, "created_at": Plan.created_at}
+
+
+def page(tx: Tx, scope: TenantScope, user: str, request: PageRequest) -> Page[domain.Plan]:
+    """Those of these tenants and of the user's group; all to who sees every tenant."""
+    statement = sa.select(Plan).where(_concerns(scope, user))
+    rows = paging.page(tx, statement, columns=COLUMNS, key=Plan.id, default_sort="name", request=request)
+    return Page(views(tx, rows.data), rows.count, rows.next)
+
+
+def find(tx: Tx, scope: TenantScope, user: str, ref: str) -> Plan:
+    """By id or name. Raises NotFound."""
+    row = tx.scalar(sa.select(Plan).where(_by_ref(ref), _concerns(scope, user)))
+    if row is None:
+        raise NotFound
+    return row
+
+
+def locked(tx: Tx, ref: str) -> Plan:
+    """By id or name, for one decision at a time about it and those to whom it is given. Raises NotFound."""
+    statement = sa.select(Plan).where(_by_ref(ref)).with_for_update()
+    row = tx.scalars(statement.execution_options(populate_existing=True)).one_or_none()
+    if row is None:
+        raise NotFound
+    return row
+
+
+def tenants_of(tx: Tx, plan: str) -> Sequence[Tenant]:
+    """The tenants that have it, locked, in the order in which everybody locks them."""
+    return tx.scalars(sa.select(Tenant).where(Tenant.plan_id == plan).order_by(Tenant.id).with_for_update()).all()
+
+
+def is_used(tx: Tx, plan: str) -> bool:
+    """Whether a tenant or a group has it."""
+    tenants, groups = sa.exists().where(Tenant.plan_id == plan), sa.exists().where(Group.plan_id == plan)
+    return tx.scalar(sa.select(sa.or_(tenants, groups))) is True
+
+
+def with_flavor(tx: Tx, flavor: str) -> bool:
+    """Whether any plan names the flavor (an id)."""
+    return any(flavor in (named or ()) for named in tx.scalars(sa.select(Plan.flavors)))
+
+
+def views(tx: Tx, rows: Sequence[Plan]) -> list[domain.Plan]:
+    """In a fixed number of queries."""
+    names = dict(tx.execute(sa.select(Flavor.id, Flavor.name)).all())
+    return [
+        domain.Plan(
+            id=row.id, name=row.name, description=row.description,
+            limits={str(dimension): row.limits.get(dimension) for dimension in Dimension},
+            storages=row.storages, default_storage=row.default_storage, bridges=row.bridges,
+            default_bridge=row.default_bridge, vlan=row.vlan,
+            flavors=None if row.flavors is None else sorted(names[flavor] for flavor in row.flavors if flavor in names),
+            created_at=row.created_at,
+        )
+        for row in rows
+    ]  # fmt: skip
+
+
+def _concerns(scope: TenantScope, user: str) -> sa.ColumnElement[bool]:
+    if scope.tenants is None:
+        return sa.true()
+    given = sa.select(Tenant.plan_id).where(Tenant.id.in_(scope.tenants), Tenant.plan_id.is_not(None))
+    own = sa.select(Group.plan_id).join(User, User.group_id == Group.id).where(User.id == user)
+    return sa.or_(Plan.id.in_(given), Plan.id.in_(own.where(Group.plan_id.is_not(None))))
+
+
+def _by_ref(ref: str) -> sa.ColumnElement[bool]:
+    try:
+        return Plan.id == str(UUID(ref))
+    except ValueError:
+        return Plan.canonical == canonical_name(ref)
