@@ -173,15 +173,15 @@ class House:
         return self.login(username, PASSWORD)
 
     @contextmanager
-    def another_storage(self, name: str = "vault") -> Iterator[str]:
-        """One more storage for guests of both kinds; the inventory knows of its coming and, at the end, of its going,
+    def another_storage(self, name: str = "vault", content: str = "rootdir,images") -> Iterator[str]:
+        """One more storage, for guests of both kinds; the inventory knows of its coming and, at the end, of its going,
         or the next tenant would be granted it."""
         admin = self.admin()
 
         def is_seen() -> bool:
             return name in {row["id"] for row in admin.get("/proxmox/storages").get_json()["data"]}
 
-        self.pve.post("/storage", storage=name, type="dir", path=f"/srv/{name}", content="rootdir,images")
+        self.pve.post("/storage", storage=name, type="dir", path=f"/srv/{name}", content=content)
         wait_for(is_seen, every=0.2)
         yield name
         self.pve.delete(f"/storage/{name}")

@@ -44,12 +44,18 @@ class Network:
 
 @dataclass(frozen=True)
 class CloudInit:
+    """What a VM is told at its first boot. `ip` is as a Network's; `ip6` beside it is auto, dhcp or a CIDR.
+    `nameserver` and `searchdomain` are one or several, separated by blanks."""
+
     user: str | None = None
     password: str | None = field(default=None, repr=False)
     ssh_keys: tuple[str, ...] = ()
     ip: str | None = None
     gw: str | None = None
     nameserver: str | None = None
+    searchdomain: str | None = None
+    ip6: str | None = None
+    gw6: str | None = None
 
 
 @dataclass(frozen=True)
@@ -86,7 +92,8 @@ class ContainerSpec:
 
 @dataclass(frozen=True)
 class VmSpec:
-    """What a VM is to be: an empty disk with an ISO, or a clone of a template. `memory` MiB; `disk_gb` GiB."""
+    """What a VM is to be: an empty disk with an ISO, a clone of a template, or a copy of a disk image. `memory` MiB;
+    `disk_gb` GiB."""
 
     name: GuestName
     memory: int = 2048
@@ -96,6 +103,7 @@ class VmSpec:
     net: Network = field(default_factory=Network)
     iso: Volid | None = None
     template: str | None = None
+    image: str | None = None
     cloud_init: CloudInit | None = None
     tags: tuple[Tag, ...] = ()
     start: bool = False

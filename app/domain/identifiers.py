@@ -133,18 +133,19 @@ class Volid(Identifier):
     def storage(self) -> StorageId:
         return StorageId(self.split(":", 1)[0])
 
+    @property
+    def folder(self) -> str:
+        """Of a file what it is, in PVE's words: `iso`, `vztmpl`, `backup`, `import`; of others nothing certain."""
+        return self.split(":", 1)[1].partition("/")[0]
+
 
 class MediaName(Identifier):
-    """The name of an ISO image or of a container's template on a storage: as it will stand there, nothing cleaned."""
+    """The name of an ISO image, of a container's template or of a VM's disk image on a storage: as it will stand
+    there, nothing cleaned."""
 
     kind = "file name"
-    form = re.compile(r"(?!.*\.\.)[A-Za-z0-9][A-Za-z0-9._+-]*\.(?:iso|img|tar\.(?:gz|xz|zst))", re.ASCII)
+    form = re.compile(r"(?!.*\.\.)[A-Za-z0-9][A-Za-z0-9._+-]*\.(?:iso|img|tar\.(?:gz|xz|zst)|qcow2|raw|vmdk)", re.ASCII)
     max_length = 128
-
-    @property
-    def is_archive(self) -> bool:
-        """Whether it names a container's template."""
-        return not self.endswith((".iso", ".img"))
 
 
 class Upid(Identifier):

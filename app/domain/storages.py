@@ -15,13 +15,28 @@ class Content(StrEnum):
 
     ISO = "iso"
     VZTMPL = "vztmpl"
+    IMPORT = "import"
     BACKUP = "backup"
     IMAGES = "images"
     ROOTDIR = "rootdir"
 
 
 #: What guests are made from: everybody may see it where the storage is granted to him.
-MEDIA = (Content.ISO, Content.VZTMPL)
+MEDIA = (Content.ISO, Content.VZTMPL, Content.IMPORT)
+
+_ENDINGS = {
+    ".iso": Content.ISO,
+    ".img": Content.ISO,
+    ".qcow2": Content.IMPORT,
+    ".raw": Content.IMPORT,
+    ".vmdk": Content.IMPORT,
+}
+
+
+def content_of(name: MediaName) -> Content:
+    """What a medium is, as PVE tells by the ending of its name; `import` are the disk images that VMs are made of."""
+    return next((content for ending, content in _ENDINGS.items() if name.endswith(ending)), Content.VZTMPL)
+
 
 #: Cluster id -> names of storages; None: all there are.
 Granted = Mapping[str, frozenset[str]] | None

@@ -9,6 +9,7 @@ from enum import StrEnum
 
 from app.domain.guests import GuestKind
 from app.domain.identifiers import VmId, Volid
+from app.domain.storages import Content
 
 
 class TemplateCategory(StrEnum):
@@ -19,8 +20,9 @@ class TemplateCategory(StrEnum):
 
 @dataclass(frozen=True)
 class Source:
-    """What PVE has and a catalog entry may be made of: a container's archive or an ISO image (`volid`), or a guest that
-    is a template (`vmid`). `memory` MiB; `cores` and `memory` are what that guest has, and 1 and 512 of a medium."""
+    """What PVE has and a catalog entry may be made of: a container's archive, an ISO image or a disk image (`volid`),
+    or a guest that is a template (`vmid`). `memory` MiB; `cores` and `memory` are what that guest has, and 1 and 512 of
+    a medium. `disk_gb` of a disk image is its file's until it is measured."""
 
     kind: GuestKind
     name: str
@@ -70,6 +72,11 @@ class Template:
     disk_gb: int
     published: bool
     created_at: datetime
+
+    @property
+    def boots(self) -> bool:
+        """Whether a VM of it has a system on its disk, and nobody needs to install one."""
+        return self.vmid is not None or (self.volid is not None and Volid(self.volid).folder == Content.IMPORT)
 
 
 @dataclass(frozen=True)

@@ -37,12 +37,18 @@ class SenderGone(Exception):
     """The body did not come to its end: the sender went away or fell silent."""
 
 
+_HEAD = 32
+"""As much of a file as says how large a disk a qcow2 image holds."""
+
+
 @dataclass(frozen=True)
 class Upload:
-    """A file that came and was not kept: its size in bytes, and its checksum by the algorithm that was asked for."""
+    """A file that came and was not kept: its size in bytes, its checksum by the algorithm that was asked for, and how
+    it began."""
 
     size: int
     checksum: str = ""
+    head: bytes = b""
 
 
 @dataclass(frozen=True)
@@ -187,12 +193,13 @@ async def read_multipart(request: web.BaseRequest, query: Params) -> tuple[Param
 async def _swallow(part: BodyPartReader, algorithm: str) -> Upload:
     """Count and check a file of any length without keeping it."""
     digest = hashlib.new(algorithm) if algorithm in hashlib.algorithms_guaranteed else None
-    size = 0
+    size, head = 0, b""
     while chunk := await _patiently(part.read_chunk(_CHUNK)):
         size += len(chunk)
+        head = head if len(head) >= _HEAD else (head + chunk)[:_HEAD]
         if digest:
             digest.update(chunk)
-    return Upload(size, digest.hexdigest() if digest else "")
+    return Upload(size, digest.hexdigest() if digest else "", head)
 
 
 async def _field(part: BodyPartReader) -> str:

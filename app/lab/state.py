@@ -112,7 +112,8 @@ class Storage:
 
 @dataclass
 class Volume:
-    """Sizes in bytes. `node` is None on shared storages; `archive` is the inside of a backup."""
+    """Sizes in bytes. `node` is None on shared storages; `archive` is the inside of a backup; `disk` is how large a
+    disk an image to be imported holds, where that is not its size."""
 
     volid: str
     storage: str
@@ -127,6 +128,7 @@ class Volume:
     notes: str = ""
     protected: bool = False
     archive: dict[str, Any] | None = None
+    disk: int = 0
 
 
 @dataclass

@@ -80,6 +80,15 @@ def address_properties(ip: str, gw: str | None) -> list[str]:
     return [*made, f"gw{suffix}={gateway}"]
 
 
+def second_address_properties(ip6: str | None, gw6: str | None) -> list[str]:
+    """`ip6=` and `gw6=` beside an address of version 4. `ip6` is auto, dhcp or a CIDR."""
+    if ip6 is None:
+        return []
+    if ip6 in ("auto", "dhcp"):
+        return [f"ip6={ip6}"]
+    return address_properties(ip6, gw6)
+
+
 def nameservers(text: str) -> str:
     """One or more addresses, separated by blanks."""
     try:

@@ -146,7 +146,7 @@ class NodeApi:
     def storage_content(
         self, storage: StorageId, content: str | None = None, vmid: VmId | None = None
     ) -> list[volumes.VolumeRow]:
-        """`content` is "iso", "vztmpl", "backup", "images" or "rootdir"."""
+        """`content` is "iso", "vztmpl", "import", "backup", "images" or "rootdir"."""
         return volumes.storage_content(self._client, self.name, storage, content, vmid)
 
     def upload(self, storage: StorageId, upload: Upload) -> tuple[Upid, str]:
@@ -179,6 +179,10 @@ class NodeApi:
         """The config that an archive was taken with. Raises PveRefused where it cannot be read."""
         answer = self._client.get(("nodes", self.name, "vzdump", "extractconfig"), {"volume": Volid.parse(volid)})
         return config_of_text(str(answer))
+
+    def volume_size(self, volid: Volid) -> int:
+        """Bytes; of a disk image those of the disk."""
+        return volumes.volume_size(self._client, self.name, volid)
 
     def delete_volume(self, volid: Volid) -> Upid | None:
         """None where PVE was done at once."""

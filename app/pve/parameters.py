@@ -97,6 +97,8 @@ _LINES = r"[^\x00-\x09\x0b-\x1f\x7f]*"
 #: PVE writes it encoded, whatever is in it.
 _NOTES = r"[^\x00]{0,8192}"
 _NEW_VOLUME = rf"{_of(StorageId)}:\d{{1,6}}"
+#: The disk image is one that lies there to be imported: never a guest's disk, nor a path.
+_IMPORTED = rf"{_of(StorageId)}:0,import-from={_of(StorageId)}:import/[A-Za-z0-9._+-]+\.(?:qcow2|raw|vmdk)"
 #: Inside a container: never a folder of the node, which would stand in the volume's place.
 _MOUNTED = r"mp=(?:/[A-Za-z0-9_-][A-Za-z0-9._-]*)+,backup=1"
 #: A guest's own disk as its configuration had it: put back where its removal is undone.
@@ -109,6 +111,7 @@ _TAGS = rf"(?:{_of(Tag)}(?:;{_of(Tag)})*)?"
 #: As PVE takes them from anybody: what others have set is put back when a change is undone.
 _ANY_TAGS = r"(?:[A-Za-z0-9_][A-Za-z0-9_.+-]*(?:;[A-Za-z0-9_][A-Za-z0-9_.+-]*)*)?"
 _ADDRESSES = r"[0-9A-Fa-f:.]+(?: [0-9A-Fa-f:.]+)*"
+_DOMAINS = r"[A-Za-z0-9.-]+(?: [A-Za-z0-9.-]+)*"
 _CARD = ("bridge", "firewall", "tag", "rate", "mtu", "link_down", "trunks")
 _MODELS = "virtio|e1000e?|rtl8139|vmxnet3"
 _DIGEST = r"\w{1,40}"
@@ -134,6 +137,7 @@ _VM: Forms = {
     "sshkeys": r"[A-Za-z0-9%._~-]*",
     "ipconfig[n]": _properties("ip", "gw", "ip6", "gw6"),
     "nameserver": _ADDRESSES,
+    "searchdomain": _DOMAINS,
 }
 _CHANGED: Forms = {
     "tags": _ANY_TAGS,
@@ -232,7 +236,7 @@ CALLS: Mapping[str, Forms] = {
         **_VM,
         "vmid": _NUMBER,
         "scsihw": "virtio-scsi-single",
-        "scsi0": _NEW_VOLUME,
+        "scsi0": rf"{_NEW_VOLUME}|{_IMPORTED}",
         "ide0": f"{_of(StorageId)}:cloudinit",
         "ide2": f"{_of(Volid)},media=cdrom",
         "boot": r"order=[a-z0-9]+(?:;[a-z0-9]+)*",

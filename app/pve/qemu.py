@@ -10,7 +10,7 @@ from app.domain.errors import PveLocked, PveRefused, PveTimeout
 from app.domain.guests import CloudInit, Network
 from app.domain.identifiers import GuestName, NodeName, PoolId, StorageId, Tag, Upid, VmId, Volid
 from app.pve.answers import Row, rows, upid
-from app.pve.cards import address_properties, nameservers, ssh_keys, vm_card
+from app.pve.cards import address_properties, nameservers, second_address_properties, ssh_keys, vm_card
 from app.pve.guests import FileSystem, GuestApi, GuestStatus, Restore, outward
 from app.pve.speaking import Scalar
 
@@ -42,7 +42,8 @@ class VmSettings:
 
 @dataclass(frozen=True)
 class VmCreate:
-    """A VM with an empty disk, and an ISO to install from. `disk_gb` GiB; `description` carries the mark."""
+    """A VM with an empty disk, and an ISO to install from; or with a disk as large as the `image` that it is a copy of.
+    `disk_gb` GiB; `description` carries the mark."""
 
     settings: VmSettings
     storage: StorageId
@@ -50,6 +51,7 @@ class VmCreate:
     pool: PoolId
     description: str
     iso: Volid | None = None
+    image: Volid | None = None
 
     def wire(self) -> Mapping[str, Scalar]:
         storage = StorageId.parse(self.storage)
@@ -57,7 +59,9 @@ class VmCreate:
         return {
             **self.settings.wire(),
             "scsihw": "virtio-scsi-single",
-            "scsi0": f"{storage}:{int(self.disk_gb)}",
+            "scsi0": f"{storage}:0,import-from={Volid.parse(self.image)}"
+            if self.image
+            else f"{storage}:{int(self.disk_gb)}",
             "ide0": f"{storage}:cloudinit" if self.settings.cloud_init is not None else None,
             "ide2": f"{Volid.parse(self.iso)},media=cdrom" if self.iso else None,
             "boot": f"order={';'.join(boot)}",
@@ -154,9 +158,16 @@ def _cloud_init(wanted: CloudInit, net: Network) -> Mapping[str, Scalar]:
         "ciuser": wanted.user,
         "cipassword": wanted.password,
         "sshkeys": _quoted(wanted.ssh_keys),
-        "ipconfig0": ",".join(address_properties(wanted.ip or net.ip, wanted.gw or net.gw)),
+        "ipconfig0": ",".join(_addresses(wanted, net)),
         "nameserver": nameservers(wanted.nameserver) if wanted.nameserver else None,
+        "searchdomain": wanted.searchdomain,
     }
+
+
+def _addresses(wanted: CloudInit, net: Network) -> list[str]:
+    own = wanted.ip is not None
+    first = address_properties(wanted.ip or net.ip, wanted.gw if own else net.gw)
+    return [*first, *second_address_properties(wanted.ip6, wanted.gw6)]
 
 
 def _quoted(keys: Sequence[str]) -> str | None:

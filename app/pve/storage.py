@@ -59,6 +59,13 @@ def storage_content(
     return found
 
 
+def volume_size(client: Speaker, node: NodeName, volid: Volid) -> int:
+    """Of a disk image what it is inside, not how long its file is, which lists tell (PVE 9.1)."""
+    volid = Volid.parse(volid)
+    path = ("nodes", node, "storage", volid.storage, "content", *volid.split("/"))
+    return Row(client.get(path)).number("size")
+
+
 def delete_volume(client: Speaker, node: NodeName, volid: Volid) -> Upid | None:
     """`imgdel`; None where PVE was done before it answered."""
     volid = Volid.parse(volid)

@@ -1,4 +1,5 @@
-"""A VM in its tenant's pool: an empty disk, perhaps with an ISO, or a full clone of a published template."""
+"""A VM in its tenant's pool: an empty disk, perhaps with an ISO, a copy of a disk image, or a full clone of a published
+template."""
 
 from __future__ import annotations
 
@@ -19,13 +20,15 @@ from app.sagas.guest_clone import cloned
 
 @dataclass(frozen=True, kw_only=True)
 class Parameters(guest.MadeParameters):
-    """`template_vmid` and its node for a clone, else an empty disk. `password` is sealed to the guest's id."""
+    """`template_vmid` and its node for a clone, else a disk that is empty or a copy of `image`. `password` is sealed to
+    the guest's id."""
 
     name: str
     storage: str
     disk_gb: int
     net: dict[str, Any]
     iso: str | None
+    image: str | None
     template_vmid: int | None
     template_node: str | None
     cloud_init: dict[str, Any] | None
@@ -56,13 +59,15 @@ def configure(run: Run, p: Parameters) -> None:
 
 
 def grow(run: Run, p: Parameters) -> Upid | None:
-    """To the size asked for; a template's disk that is larger stays, as PVE cannot shrink."""
-    if p.template_vmid is None:
+    """To the size asked for, where the disk is a copy. PVE cannot shrink a larger one, which was not charged."""
+    if p.template_vmid is None and p.image is None:
         return None
     api = guest.as_tenant(run, p)
     disk = api.config().boot_disk
     if disk is None:
         raise PveRefused("The template has no disk.", code="template.no_disk")
+    if p.image is not None and disk.size_gb > p.disk_gb:
+        raise PveRefused("The image's disk is larger than what was asked for.", code="guest.differs")
     return api.resize(disk.name, size_gb=p.disk_gb) if disk.size_gb < p.disk_gb else None
 
 
@@ -76,6 +81,7 @@ def _wanted(run: Run, p: Parameters) -> VmCreate:
         storage=StorageId(p.storage),
         disk_gb=p.disk_gb,
         iso=Volid(p.iso) if p.iso else None,
+        image=Volid(p.image) if p.image else None,
         pool=PoolId(p.poolid),
         description=owner_mark(p.guest),
     )

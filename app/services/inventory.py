@@ -22,11 +22,10 @@ from app.db.session import Database, Tx, now
 from app.domain.errors import PveError, PveRefused
 from app.domain.guests import GuestKind, GuestState
 from app.domain.identifiers import NodeName, StorageId, VmId
+from app.domain.storages import MEDIA
 from app.pve import Pve, ResourceGuest, Resources
 from app.sagas import guest
 from app.sagas.credentials import Credentials
-
-MEDIA = ("iso", "vztmpl")
 
 #: What is known of a guest beyond its listing counts no more once that differs.
 _CHANGED = {"looked_at": None, "compared_at": None}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import itertools
 import math
 import uuid
@@ -25,7 +26,7 @@ from app.pve import Pve, ResourceGuest
 from app.sagas.credentials import Credentials
 
 _GIB = 2**30
-_KINDS = {Content.ISO: GuestKind.VM, Content.VZTMPL: GuestKind.CT}
+_KINDS = {Content.ISO: GuestKind.VM, Content.IMPORT: GuestKind.VM, Content.VZTMPL: GuestKind.CT}
 
 
 class Templates:
@@ -67,6 +68,7 @@ class Templates:
         source = self._sources(spec.cluster).get(spec.reference)
         if source is None:
             raise Invalid({"source": ["is neither a medium nor a template guest of this cluster"]})
+        source = self._measured(spec.cluster, source)
         if spec.disk_gb is not None and spec.disk_gb < source.disk_gb:
             raise Invalid({"disk_gb": [f"must be at least {source.disk_gb}, the size of its source"]})
         with self._db.read() as tx:
@@ -86,7 +88,7 @@ class Templates:
             raise Invalid({"sources": [f"{one} is neither a medium nor a template guest" for one in missing]})
         with self._db.read() as tx:
             known = templates.references(tx, clusters.named(tx, cluster).id)
-        wanted = [found[one] for one in dict.fromkeys(references) if one not in known]
+        wanted = [self._measured(cluster, found[one]) for one in dict.fromkeys(references) if one not in known]
         self._into_the_catalog(cluster, wanted)
         with self._db.begin() as tx:
             into = clusters.named(tx, cluster)
@@ -154,6 +156,15 @@ class Templates:
             if one.template and one.pool in (None, "", self._catalog)
         ]
         return {one.reference: one for one in (*found, *_media(pve, asked))}
+
+    def _measured(self, cluster: str | None, source: Source) -> Source:
+        """A disk image with the size of its disk, for one call: lists tell its file's."""
+        if source.volid is None or source.volid.folder != Content.IMPORT:
+            return source
+        with self._db.read() as tx:
+            pve = self._credentials.as_admin(clusters.named(tx, cluster).id)
+        size = pve.node(NodeName(source.nodes[0])).volume_size(source.volid)
+        return dataclasses.replace(source, disk_gb=max(1, math.ceil(size / _GIB)))
 
     def _into_the_catalog(self, cluster: str | None, sources: Sequence[Source]) -> None:
         """Tenants may clone what is in its pool. Raises Forbidden for a privileged container, as its clones are."""

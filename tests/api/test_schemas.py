@@ -74,6 +74,32 @@ def test_every_field_of_a_vm_arrives() -> None:
     )  # type: ignore[arg-type]  # fmt: skip
 
 
+@pytest.mark.parametrize(
+    ("told", "field"),
+    [
+        ({"ip6": "192.0.2.7/24"}, "ip6"),
+        ({"ip6": "2001:db8::7"}, "ip6"),
+        ({"ip": "2001:db8::7/64", "ip6": "auto"}, "ip6"),
+        ({"gw6": "2001:db8::1"}, "gw6"),
+        ({"ip6": "auto", "gw6": "2001:db8::1"}, "gw6"),
+        ({"ip6": "2001:db8::7/64", "gw6": "192.0.2.1"}, "gw6"),
+        ({"nameserver": "192.0.2.53,192.0.2.54"}, "nameserver"),
+        ({"nameserver": "192.0.2.53  192.0.2.54"}, "nameserver"),
+        ({"nameserver": ""}, "nameserver"),
+        ({"searchdomain": "a.example -b"}, "searchdomain"),
+        ({"searchdomain": "a.example,b.example"}, "searchdomain"),
+        ({"searchdomain": "a\nb"}, "searchdomain"),
+    ],
+)
+def test_what_cloud_init_is_not_told(told: dict[str, str], field: str) -> None:
+    assert list(refused(VmCreateSchema, {"name": "v", "cloud_init": told})["cloud_init"]) == [field]
+
+
+def test_a_card_s_address_of_version_6_stands_beside_no_second_one() -> None:
+    body = {"name": "v", "net": {"ip": "2001:db8::7/64"}, "cloud_init": {"ip6": "auto"}}
+    assert refused(VmCreateSchema, body) == {"cloud_init": {"ip6": ["goes beside an address of version 4"]}}
+
+
 NO_SIZES = [-1, 0, 1.5, 1.0, 2**31, 10**30, True, False, "2", " 2", "", None, [], {}, float("inf")]
 
 

@@ -116,6 +116,10 @@ FIELDS: Mapping[str, Reference] = {
     ),
     "template_id": Reference(lambda s: [(s.unpublished["ct"], _missing()), (s.unpublished["vm"], _missing())]),
     "iso": Reference(lambda s: [(s.victim.volid, "local-lvm:vm-19998-disk-0")], instead_of=("template", "image")),
+    "image": Reference(
+        lambda s: [(s.unpublished["vm"], _missing()), (s.victim.volid, "local-lvm:vm-19998-disk-0")],
+        instead_of=("template", "iso"),
+    ),
 }
 
 #: Looks like an id and is none.

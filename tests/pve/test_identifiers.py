@@ -30,6 +30,7 @@ DOORS: dict[str, Callable[[Pve, str], object]] = {
     "pool member": lambda pve, text: pve.pools.add_guests("blue", [text]),  # type: ignore[arg-type, list-item]
     "storage": lambda pve, text: pve.node("n1").storage_content(text),  # type: ignore[arg-type]
     "volume": lambda pve, text: pve.node("n1").delete_volume(text),  # type: ignore[arg-type]
+    "image": lambda pve, text: pve.node("n1").volume_size(text),  # type: ignore[arg-type]
     "task": lambda pve, text: pve.node("n1").task_status(text),  # type: ignore[arg-type]
     "token": lambda pve, text: pve.access.token("a@pve", text),  # type: ignore[arg-type]
     "token's user": lambda pve, text: pve.access.create_token(text, "ph", comment=""),  # type: ignore[arg-type]

@@ -151,6 +151,19 @@ def test_l16_a_disk_is_a_volume_of_a_storage_and_never_a_folder_of_the_node() ->
                 check("PUT", path, {name: value})
 
 
+def test_l81_a_disk_is_copied_of_an_image_that_lies_there_for_that_and_of_nothing_else() -> None:
+    path = ("nodes", "n1", "qemu")
+    check("POST", path, {"scsi0": "local-lvm:0,import-from=local:import/debian-13.qcow2"})
+    for source in (
+        "/etc/shadow", "local-lvm:vm-100-disk-0", "local:100/vm-100-disk-0.qcow2", "local:import/../x.qcow2",
+        "local:import/a/b.qcow2", "local:iso/x.iso", "local:import/x.ova", "local:import/x.qcow2,ro=1", "import/x.raw",
+    ):  # fmt: skip
+        with pytest.raises(Invalid):
+            check("POST", path, {"scsi0": f"local-lvm:0,import-from={source}"})
+    with pytest.raises(Invalid):
+        check("PUT", (*path, 100, "config"), {"scsi1": "local-lvm:0,import-from=local:import/debian-13.qcow2"})
+
+
 def test_other_parts_of_the_tree_are_not_guests() -> None:
     for path in (("pools",), ("access", "acl"), ("nodes", "n1", "storage", "local", "content")):
         check("POST", path, {"whatever": "x"})

@@ -101,6 +101,23 @@ def test_a_vm_with_everything(wire: requests_mock.Mocker, vm: VmApi) -> None:
     }  # fmt: skip
 
 
+def test_a_vm_of_a_disk_image_with_two_addresses(wire: requests_mock.Mocker, vm: VmApi) -> None:
+    wire.post(f"{API}/nodes/n1/qemu", json={"data": UPID})
+    two = CloudInit(
+        ip="10.0.0.5/24", gw="10.0.0.1", ip6="2001:db8::5/64", gw6="2001:db8::1", nameserver="1.1.1.1 2001:db8::53",
+        searchdomain="a.example b.example",
+    )  # fmt: skip
+    image = Volid("local:import/debian-13.qcow2")
+    for cloud_init in (two, CloudInit(ip6="auto")):
+        settings = VmSettings(GuestName("v1"), 512, 1, NET, cloud_init=cloud_init)
+        vm.create(spec=VmCreate(settings, StorageId("s1"), 20, PoolId("blue"), "x", image=image))
+    sent = form(wire)
+    assert (sent["scsi0"], sent["ipconfig0"]) == ("s1:0,import-from=local:import/debian-13.qcow2", "ip=dhcp,ip6=auto")
+    first = dict(parse_qsl(wire.request_history[-2].text or ""))
+    assert first["ipconfig0"] == "ip=10.0.0.5/24,gw=10.0.0.1,ip6=2001:db8::5/64,gw6=2001:db8::1"
+    assert (first["nameserver"], first["searchdomain"]) == ("1.1.1.1 2001:db8::53", "a.example b.example")
+
+
 def test_a_bare_vm(wire: requests_mock.Mocker, vm: VmApi) -> None:
     wire.post(f"{API}/nodes/n1/qemu", json={"data": UPID})
     vm.create(spec=VmCreate(VmSettings(GuestName("v1"), 512, 1), StorageId("s1"), 1, PoolId("blue"), "x"))
@@ -207,7 +224,7 @@ def test_what_settings_leave_open_is_not_inherited(
     vm.apply(settings)
     assert form(wire) == {
         "name": "v2", "memory": "1024", "cores": "4", "sockets": "1", "net0": "virtio,bridge=vmbr0,firewall=1",
-        "ciuser": "me", "ipconfig0": "ip=dhcp", "delete": "cipassword,nameserver,sshkeys,tags",
+        "ciuser": "me", "ipconfig0": "ip=dhcp", "delete": "cipassword,nameserver,searchdomain,sshkeys,tags",
     }  # fmt: skip
     with pytest.raises(Invalid):
         container.apply(settings)
@@ -569,6 +586,8 @@ def test_volumes(wire: requests_mock.Mocker, pve: Pve) -> None:
     assert (iso.volid, iso.vmid, iso.size) == ("local:iso/a.iso", None, 9)
     assert (disk.vmid, disk.size, disk.ctime, disk.protected) == (100, 7, 6, True)
     wire.delete(f"{API}/nodes/n1/storage/local/content/local:iso/a.iso", json={"data": UPID})
+    wire.get(f"{API}/nodes/n1/storage/local/content/local:import/a.qcow2", json={"data": {"size": 3 << 30}})
+    assert pve.node(N1).volume_size(Volid("local:import/a.qcow2")) == 3 << 30
     assert pve.node(N1).delete_volume(Volid("local:iso/a.iso")) == UPID
 
 

@@ -69,7 +69,7 @@ class VolumeView(MethodView):
 
 
 _FORM_FIELDS = {
-    "content": {"type": "string", "enum": ["iso", "vztmpl"]},
+    "content": {"type": "string", "enum": ["iso", "vztmpl", "import"]},
     "filename": {"type": "string"},
     "checksum": {"type": "string"},
     "checksum_algorithm": {"type": "string", "enum": ["sha256", "sha384", "sha512"]},
@@ -88,7 +88,7 @@ class UploadView(MethodView):
     @blp.arguments(UploadTargetSchema, location="query")
     @blp.accepted(streamed=_UPLOAD_BODY)
     def post(self, query: dict[str, Any], storage: str) -> Operation:
-        """Upload an ISO image or a container's template (administrators)
+        """Upload an ISO image, a container's template or a disk image (administrators)
 
         The file goes through to Proxmox VE as it comes. `Content-Length` is needed. A name that is there already is
         409 `volume.exists`; a file with another checksum than the one given is refused, and nothing of it is kept.
@@ -107,7 +107,7 @@ class DownloadView(MethodView):
     @blp.arguments(DownloadSchema, example=_DOWNLOAD)
     @blp.accepted()
     def post(self, known: dict[str, Any], storage: str) -> Operation:
-        """Fetch an ISO image or a container's template from a URL (administrators)
+        """Fetch an ISO image, a container's template or a disk image from a URL (administrators)
 
         A worker fetches it and passes it through to Proxmox VE. The URL may lead to public addresses only, by
         redirects too: else the operation ends with `url.forbidden`.

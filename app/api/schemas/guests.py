@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import dataclasses
 import ipaddress
+from collections.abc import Callable
 from typing import Any, ClassVar
 
 from marshmallow import ValidationError, fields, post_load, validate, validates_schema
@@ -41,7 +42,7 @@ from app.domain.guests import (
     VmSpec,
     Watch,
 )
-from app.domain.identifiers import BridgeName, GuestName, NodeName, PoolId, StorageId, Tag, Volid
+from app.domain.identifiers import BridgeName, GuestName, MalformedIdentifier, NodeName, PoolId, StorageId, Tag, Volid
 
 MIB_MOST = 16_777_216  # 16 TiB
 CORES_MOST = 512
@@ -67,6 +68,35 @@ def _address(text: str) -> None:
         ipaddress.ip_interface(text)
     except ValueError:
         raise ValidationError("must be dhcp or an address with its prefix, as 192.0.2.10/24") from None
+
+
+def _version(address: str | None) -> int | None:
+    """Of a CIDR; None for dhcp, and where there is none."""
+    return None if address in (None, "dhcp") else ipaddress.ip_interface(address).version
+
+
+def _second_address(text: str) -> None:
+    if text not in ("auto", "dhcp"):
+        _address(text)
+        if _version(text) != 6:
+            raise ValidationError("must be auto, dhcp or an address of version 6 with its prefix")
+
+
+def _each(check: Callable[[str], None]) -> Callable[[str], None]:
+    """For a text of one or several words, separated by one blank each."""
+
+    def check_words(text: str) -> None:
+        for word in text.split(" "):
+            check(word)
+
+    return check_words
+
+
+def _domain(text: str) -> None:
+    try:
+        GuestName.parse(text)
+    except MalformedIdentifier:
+        raise ValidationError("must be a DNS name") from None
 
 
 def _single_address(text: str) -> None:
@@ -125,15 +155,35 @@ class CloudInitSchema(Schema):
     makes = CloudInit
 
     user = Text(least=1, most=32, validate=validate.Regexp(r"^[a-z_][a-z0-9_-]*\Z", error="must be a Linux user name"))
-    password = Text(least=5, most=128, metadata={"format": "password"})
+    password = Text(
+        least=5, most=128,
+        metadata={"format": "password", "description": "Proxmox VE keeps its hash; or a hash of crypt(3)."},
+    )  # fmt: skip
     ssh_keys = ssh_keys()
-    ip = Text(most=64, validate=_address)
+    ip = Text(most=64, validate=_address, metadata={"description": "That of `net` if left out."})
     gw = Text(most=64, validate=_single_address)
-    nameserver = Text(most=64, validate=_single_address)
+    ip6 = Text(
+        most=64, validate=_second_address,
+        metadata={"description": "Beside one of version 4: `auto`, `dhcp`, or one of version 6 with its prefix."},
+    )  # fmt: skip
+    gw6 = Text(most=64, validate=_single_address)
+    nameserver = Text(
+        least=1, most=255, validate=_each(_single_address), metadata={"description": "Or several, separated by blanks."}
+    )
+    searchdomain = Text(
+        least=1, most=255, validate=_each(_domain), metadata={"description": "Or several, separated by blanks."}
+    )
 
     @validates_schema
-    def check_gateway(self, data: dict[str, Any], **_: Any) -> None:
+    def check_gateways(self, data: dict[str, Any], **_: Any) -> None:
         _check_gateway(data)
+        if "ip6" in data and _version(data.get("ip")) == 6:
+            raise ValidationError("goes beside an address of version 4", "ip6")
+        gateway = data.get("gw6")
+        if gateway is not None and data.get("ip6", "auto") in ("auto", "dhcp"):
+            raise ValidationError("needs a fixed ip6", "gw6")
+        if gateway is not None and ipaddress.ip_address(gateway).version != 6:
+            raise ValidationError("must be of version 6", "gw6")
 
 
 # -- creation
@@ -215,13 +265,25 @@ class VmCreateSchema(GuestCreateSchema):
     makes = VmSpec
 
     iso = Named(Volid, metadata={"description": "Boot from this image on a granted storage."})
-    template = Text(least=1, most=64, metadata={"description": "Clone this template of the catalog: id or name."})
+    template = Text(least=1, most=64, metadata={"description": "Made of this template of the catalog: id or name."})
+    image = Text(
+        least=1,
+        most=255,
+        metadata={"description": "Its disk is a copy of this disk image: of the catalog, or a volid."},
+    )
     cloud_init = fields.Nested(CloudInitSchema)
 
     @validates_schema
     def check_medium(self, data: dict[str, Any], **_: Any) -> None:
-        if "iso" in data and "template" in data:
-            raise ValidationError("iso and template exclude each other", "iso")
+        given = [name for name in ("iso", "template", "image") if name in data]
+        if len(given) > 1:
+            raise ValidationError(f"{' and '.join(given)} exclude each other", given[0])
+
+    @validates_schema
+    def check_second_address(self, data: dict[str, Any], **_: Any) -> None:
+        init, net = data.get("cloud_init"), data.get("net")
+        if init is not None and net is not None and init.ip is None and init.ip6 and _version(net.ip) == 6:
+            raise ValidationError({"ip6": ["goes beside an address of version 4"]}, "cloud_init")
 
 
 class CloneSchema(Schema):

@@ -10,7 +10,7 @@ from app.api.schemas.clusters import cluster_name
 from app.api.schemas.fields import Moment, Named, Schema, Text
 from app.api.schemas.lists import PageQuerySchema, sort_by
 from app.domain.identifiers import MediaName, NodeName
-from app.domain.storages import MEDIA, Content, ContentFilter, StorageFilter
+from app.domain.storages import MEDIA, Content, ContentFilter, StorageFilter, content_of
 
 #: Hexadecimal digits.
 DIGEST_LENGTHS = {"sha256": 64, "sha384": 96, "sha512": 128}
@@ -71,11 +71,12 @@ class UploadSchema(Schema):
         checksum = data.get("checksum")
         if checksum is not None and len(checksum) != DIGEST_LENGTHS[data["checksum_algorithm"]]:
             raise ValidationError("is not as long as one of this algorithm", "checksum")
-        content = Content.VZTMPL if data["filename"].is_archive else Content.ISO
+        content = content_of(data["filename"])
         if data.setdefault("content", content) != content:
             raise ValidationError(
-                "must end in .iso or .img, a container's template in .tar.gz, .xz or .zst", "filename"
-            )
+                "must end in .iso or .img, a container's template in .tar.gz, .xz or .zst, a disk image in .qcow2, "
+                ".raw or .vmdk", "filename",
+            )  # fmt: skip
 
 
 class DownloadSchema(UploadSchema):

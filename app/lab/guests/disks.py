@@ -60,7 +60,7 @@ async def _allocate(
     size, used = int(gib * GIB), 0
     if source := disk.get("import-from"):
         found = volumes.require_there(world, node, source)
-        size, used = found.size, found.used
+        size, used = found.disk or found.size, found.used
     size = _SMALL.get(key, size) if kind == "qemu" else size
     async with volumes.lock(world, storage, node):
         return volumes.new_disk(world, node, storage, vmid, size, wanted=disk.get("format"), used=used)

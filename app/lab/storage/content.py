@@ -91,12 +91,12 @@ def show(call: Call) -> Any:
     if volume is None:
         raise Refused(500, f"volume_size_info on '{volid}' failed - no format")
     # The image tool counts whole sectors of 512 bytes (facts.md section 10).
-    size = -(-volume.size // 512) * 512
+    size = -(-(volume.disk or volume.size) // 512) * 512
     shown: dict[str, Any] = {
         "path": names.path_of(storage.type, storage.options, volid.partition(":")[2]),
         "size": size,
         "used": volume.used,
-        "format": volume.format if volume.content == "images" else "raw",
+        "format": volume.format if volume.content in ("images", "import") else "raw",
     }
     if volume.content == "backup":
         shown |= {"notes": volume.notes, "protected": int(volume.protected)}

@@ -46,6 +46,12 @@ def _put(call: Call, storage: Storage, name: str, size: int) -> Volume:
     return volumes.make(call.world, call.node, storage, volname, size, used=-(-size // 4096) * 4096)
 
 
+def _disk_in(name: str, head: bytes) -> int:
+    """The size of the disk in a qcow2 image, of its header (QEMU's docs/interop/qcow2.txt); 0 where it is none."""
+    is_image = name.endswith(".qcow2") and head.startswith(b"QFI\xfb")
+    return int.from_bytes(head[24:32], "big") if is_image else 0
+
+
 def _path(call: Call, storage: Storage, name: str) -> str:
     return names.path_of(storage.type, storage.options, f"{call.params['content']}/{name}")
 
@@ -75,7 +81,8 @@ def upload(call: Call) -> Any:
         task.log(f"target file: {target}")
         task.log(f"file size is: {file.size}")
         task.log(f"command: cp -- {source} {target}")
-        _put(call, storage, name, file.size)
+        volume = _put(call, storage, name, file.size)
+        volume.disk = _disk_in(name, file.head)
         task.log("finished file import successfully")
 
     return call.start_task("imgcopy", "", work)

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Collection, Sequence
 from typing import Any
 
 from app.db import guests, tenants
+from app.db.models import Tenant
 from app.domain.access import Context, Privilege
 from app.domain.errors import Conflict, Invalid
 from app.domain.guests import (
@@ -18,10 +20,12 @@ from app.domain.guests import (
     Placement,
     VmSpec,
 )
+from app.domain.identifiers import Volid
 from app.domain.operations import Operation
 from app.domain.paging import Page, PageRequest
 from app.policy import quota as quota_rules
 from app.policy import rules
+from app.policy.placement import GIB, Place
 from app.pve import MetricPoint
 from app.sagas import claims, ct_create, guest, guest_delete, guest_power, vm_create
 from app.services.guests import offers
@@ -55,12 +59,14 @@ class Guests(Making):
             )  # fmt: skip
 
     def create_vm(self, ctx: Context, spec: VmSpec) -> Operation:
-        """Raises as `create_container` does; `iso` and `template` exclude each other."""
+        """Raises as `create_container` does; `iso`, `template` and `image` exclude each other."""
         with self._db.read() as tx:
             tenant = self._tenant_for(tx, ctx, spec.placement)
             medium = offers.vm_medium(tx, tenant, spec)
             net = offers.network(tenant, spec.net)
             place = offers.place(tx, tenant, spec, GuestKind.VM, medium)
+        if medium.image is not None and medium.entry is None:
+            self._require_as_large(ctx, tenant, place, medium.image, spec.disk_gb)
         with self._db.begin() as tx:
             tenant = locked(tx, tenant)
             row = self._reserve(tx, ctx, tenant, GuestKind.VM, spec, place, medium.name, medium.entry)
@@ -71,12 +77,19 @@ class Guests(Making):
                 vm_create.Parameters(
                     **self._who(ctx, row, tenant), name=row.name, storage=place.storage, disk_gb=spec.disk_gb,
                     memory=spec.memory, cores=spec.cores, net=dataclasses.asdict(net),
-                    iso=medium.volid, template_vmid=medium.vmid,
+                    iso=medium.iso, image=medium.image, template_vmid=medium.vmid,
                     template_node=_only(medium.nodes) if medium.vmid else None, cloud_init=public,
                     password=self._seal(init.password if init else None, row), tags=list(spec.tags), start=spec.start,
                 ),
                 to_storage(row) if medium.vmid else to_node(row),
             )  # fmt: skip
+
+    def _require_as_large(self, ctx: Context, tenant: Tenant, place: Place, image: Volid, disk_gb: int) -> None:
+        """With one call to PVE: of an image that is not the catalog's only its file's length is known."""
+        node = self._credentials.as_tenant(rules.acting(ctx, tenant.id)).node(place.node)
+        least = math.ceil(node.volume_size(image) / GIB)
+        if disk_gb < least:
+            raise Invalid({"disk_gb": [f"must be at least {least}, the size of the image's disk"]})
 
     # -- reading
 

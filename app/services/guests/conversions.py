@@ -114,14 +114,14 @@ class Conversions(OnGuest):
             told.pop("sshkeys", None)
         init = CloudInit(ssh_keys=log_in.ssh_keys or ()) if told or log_in != LogIn() else None
         return guest_rebuild.VmParameters(
-            **common, iso=None, template_vmid=medium.vmid, template_node=node,
+            **common, iso=None, image=medium.image, template_vmid=medium.vmid, template_node=node,
             cloud_init=dataclasses.asdict(init) if init is not None else None, kept={**kept, **told},
         )  # fmt: skip
 
 
 #: Options that a rebuilt guest has as before: both kinds', and what cloud-init tells a VM.
 _KEPT = re.compile(r"net\d+|description|onboot", re.ASCII)
-_TOLD = re.compile(r"ipconfig\d+|nameserver|ciuser|sshkeys", re.ASCII)
+_TOLD = re.compile(r"ipconfig\d+|nameserver|searchdomain|ciuser|sshkeys", re.ASCII)
 _BRIDGE = re.compile(r"(?:^|,)bridge=([^,]+)")
 
 
@@ -140,7 +140,7 @@ def _medium(tx: Tx, row: Guest, template: str) -> offers.Medium:
         else:
             spec = VmSpec(GuestName(row.name), disk_gb=row.disk_gb, template=template)
             medium = offers.vm_medium(tx, tenant, spec)
-            if medium.vmid is None:
+            if medium.iso is not None:
                 raise Invalid({"template": ["is a medium to install from, and no template of a VM"]})
     except Invalid as wrong:
         if "template" in wrong.members["errors"]:

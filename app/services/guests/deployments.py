@@ -70,7 +70,7 @@ def _may_log_in(spec: DeploymentSpec, template: Template) -> bool:
         raise Invalid({"login": ["is root in a container"]})
     if template.kind == GuestKind.CT and template.vmid is not None:
         raise Invalid({"template_id": ["is a container of its own: clone it"]})
-    if template.kind == GuestKind.CT or template.vmid is not None:
+    if template.kind == GuestKind.CT or template.boots:
         return True
     if spec.login or spec.password or spec.ssh_keys:
         raise Invalid({"template_id": ["is an ISO image: its installer asks for user and password"]})

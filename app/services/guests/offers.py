@@ -12,6 +12,7 @@ from app.db.session import Tx
 from app.domain.errors import Invalid
 from app.domain.guests import GuestKind, Network, Placement, VmSpec
 from app.domain.identifiers import BridgeName, MalformedIdentifier, StorageId, Volid
+from app.domain.storages import Content
 from app.policy import placement
 
 #: What a storage must take to hold a guest's disks.
@@ -20,8 +21,8 @@ CONTENT = {GuestKind.VM: "images", GuestKind.CT: "rootdir"}
 
 @dataclass(frozen=True)
 class Medium:
-    """What a guest is made from: an archive or ISO (`volid`) or a template guest (`vmid`); `nodes` have it. `entry` is
-    the catalog's, where it is one."""
+    """What a guest is made from: an archive, an ISO or a disk image (`volid`), or a template guest (`vmid`); `nodes`
+    have it. `entry` is the catalog's, where it is one."""
 
     name: str | None = None
     volid: Volid | None = None
@@ -29,46 +30,74 @@ class Medium:
     nodes: frozenset[str] | None = None
     entry: str | None = None
 
+    @property
+    def iso(self) -> Volid | None:
+        return self.volid if self.volid is not None and self.volid.folder == Content.ISO else None
+
+    @property
+    def image(self) -> Volid | None:
+        return self.volid if self.volid is not None and self.volid.folder == Content.IMPORT else None
+
 
 def archive(tx: Tx, tenant: Tenant, ref: str) -> Medium:
     """A container's template: a published catalog entry, or an archive on a granted storage."""
     entry = templates.published(tx, tenant.cluster_id, GuestKind.CT, ref)
     if entry is not None and entry.volid is not None:
-        return _of_entry(tx, tenant, entry, entry.volid, "vztmpl")
-    return _volume(tx, tenant, "template", ref, "vztmpl")
+        return _of_entry(tx, tenant, "template", entry, Volid(entry.volid))
+    return _volume(tx, tenant, "template", ref, Content.VZTMPL)
 
 
 def vm_medium(tx: Tx, tenant: Tenant, spec: VmSpec) -> Medium:
     if spec.iso is not None:
-        return _volume(tx, tenant, "iso", spec.iso, "iso")
+        return _volume(tx, tenant, "iso", spec.iso, Content.ISO)
+    if spec.image is not None:
+        return _image(tx, tenant, spec.image, spec.disk_gb)
     if spec.template is None:
         return Medium()
     entry = templates.published(tx, tenant.cluster_id, GuestKind.VM, spec.template)
     if entry is not None and entry.volid is not None:
-        return _of_entry(tx, tenant, entry, entry.volid, "iso")
+        _require_as_large(entry, spec.disk_gb)
+        return _of_entry(tx, tenant, "template", entry, Volid(entry.volid))
     seen = clusters.seen_guest(tx, tenant.cluster_id, entry.vmid) if entry is not None and entry.vmid else None
     if entry is None or seen is None or seen.kind != GuestKind.VM:
         raise Invalid({"template": ["is not a template that you may use"]})
-    if spec.disk_gb < entry.disk_gb:
-        raise Invalid({"disk_gb": [f"must be at least {entry.disk_gb}, the size of the template's disk"]})
+    _require_as_large(entry, spec.disk_gb)
     return Medium(name=entry.name, vmid=entry.vmid, nodes=frozenset([seen.node]), entry=entry.id)
 
 
-def _of_entry(tx: Tx, tenant: Tenant, entry: Template, volid: str, content: str) -> Medium:
+def _image(tx: Tx, tenant: Tenant, ref: str, disk_gb: int) -> Medium:
+    """A disk image: a published catalog entry, or a volume of a granted storage."""
+    entry = templates.published(tx, tenant.cluster_id, GuestKind.VM, ref)
+    if entry is None:
+        return _volume(tx, tenant, "image", ref, Content.IMPORT)
+    if entry.volid is None or Volid(entry.volid).folder != Content.IMPORT:
+        raise Invalid({"image": ["is not a disk image that you may use"]})
+    _require_as_large(entry, disk_gb)
+    return _of_entry(tx, tenant, "image", entry, Volid(entry.volid))
+
+
+def _require_as_large(entry: Template, disk_gb: int) -> None:
+    if disk_gb < entry.disk_gb:
+        raise Invalid({"disk_gb": [f"must be at least {entry.disk_gb}, the size of the template's disk"]})
+
+
+def _of_entry(tx: Tx, tenant: Tenant, field: str, entry: Template, volid: Volid) -> Medium:
     """The entry's medium: what lies on a storage that is not granted PVE does not let the tenant use."""
-    medium = _volume(tx, tenant, "template", volid, content)
+    medium = _volume(tx, tenant, field, volid, Content(volid.folder))
     return dataclasses.replace(medium, name=entry.name, entry=entry.id)
 
 
-def _volume(tx: Tx, tenant: Tenant, field: str, ref: str, content: str) -> Medium:
+def _volume(tx: Tx, tenant: Tenant, field: str, ref: str, content: Content) -> Medium:
     """A medium of a granted storage; what is not granted and what is not there look the same."""
+    what = "disk image" if content == Content.IMPORT else "template"
+    refused = Invalid({field: [f"is not a {what} that you may use"]})
     try:
         volid = Volid.parse(ref)
     except MalformedIdentifier:
-        raise Invalid({field: ["is not a template that you may use"]}) from None
+        raise refused from None
     nodes = clusters.volume_nodes(tx, tenant.cluster_id, volid, content)
     if volid.storage not in tenant.storages or not nodes:
-        raise Invalid({field: ["is not a template that you may use"]})
+        raise refused
     return Medium(name=volid, volid=volid, nodes=frozenset(nodes))
 
 

@@ -15,10 +15,12 @@ def session(lab: LabProcess) -> Session:
     return lab.login()
 
 
-def uploaded(session: Session, storage: str, content: str, name: str, **params: Any) -> Any:
-    """The answer to a file of 100 bytes."""
+def uploaded(
+    session: Session, storage: str, content: str, name: str, *, file: bytes = b"x" * 100, **params: Any
+) -> Any:
+    """The answer to a file, of 100 bytes where none is given."""
     path = f"{session._lab.url}/api2/json/nodes/n1/storage/{storage}/upload"
-    files = {"filename": (name, b"x" * 100)}
+    files = {"filename": (name, file)}
     return session.http.post(path, data={"content": content} | params, files=files, timeout=60)
 
 
@@ -58,6 +60,25 @@ def test_an_upload_tells_what_it_does(session: Session) -> None:
     wrong = {"checksum": "00", "checksum-algorithm": "md5"}
     upid = uploaded(session, "local", "iso", "b.iso", **wrong).json()["data"]
     assert session.wait(upid).startswith("checksum mismatch: got '")
+
+
+def test_an_image_is_as_large_as_the_disk_in_it_wherever_that_counts(session: Session, root: Api) -> None:
+    """Lists tell the file's size; the image tool, and what is imported, the disk's."""
+    root.do("PUT", "/storage/local", content="iso,vztmpl,backup,import")
+    for name, head, size in (
+        ("a.qcow2", b"QFI\xfb\0\0\0\3" + bytes(16) + (1 << 31).to_bytes(8, "big"), 1 << 31),
+        ("b.qcow2", b"x" * 512, 512),
+        ("c.raw", b"QFI\xfb" + b"x" * 508, 512),
+    ):
+        file = head + bytes(512 - len(head))
+        assert session.wait(uploaded(session, "local", "import", name, file=file).json()["data"]) == "OK"
+        volid = f"local:import/{name}"
+        listed = {row["volid"]: row["size"] for row in root.get(f"{AT}/content", content="import")}
+        assert (listed[volid], root.get(f"{AT}/content/{volid}")["size"]) == (512, size)
+        root.machine(100, scsi0=f"local-lvm:0,import-from={volid}")
+        written = root.get("/nodes/n1/qemu/100/config")["scsi0"]
+        assert written.endswith("size=2G" if size > 512 else "size=4M"), written
+        assert root.task("DELETE", "/nodes/n1/qemu/100") == "OK"
 
 
 def test_downloads_look_at_the_storage_before_the_name(root: Api) -> None:
