@@ -16,6 +16,7 @@ from app.domain.errors import PveError
 from app.domain.identifiers import TokenId
 from app.domain.storages import MediaRules
 from app.operations import Engine
+from app.operations.presence import Presence
 from app.operations.worker import LEASE, Chore, Queue, Worker
 from app.operations.worker import migrate as migrate_engine
 from app.pve import ApiToken, Endpoint, Pve, PveConnections
@@ -184,6 +185,7 @@ def run_worker(settings: Settings) -> None:
             Chore("schedules", settings.inventory_interval, house.services.schedules.run),
             Chore("media", _MEDIA_INTERVAL, inventory.refresh_media),
         ],
+        Presence(settings.state_dir / "workers"),
     ).run()
 
 

@@ -132,7 +132,7 @@ def held(tx: Tx, operation: str, executor: str) -> Operation:
     """The operation, locked, for the worker that may write to it. Raises Fenced for any other one."""
     alive = tx.scalar(sa.select(Worker.id).where(Worker.id == executor, Worker.fenced.is_(False)))
     row = tx.scalar(locked(operation))
-    if row is None or alive is None or row.executor not in (None, executor):
+    if row is None or alive is None or (row.state in OPEN_STATES and row.executor not in (None, executor)):
         raise Fenced(operation)
     row.executor = executor
     return row
@@ -221,10 +221,16 @@ def dead(tx: Tx, lease: timedelta) -> Sequence[Worker]:
     return tx.scalars(sa.select(Worker).where(Worker.seen_at < now() - lease)).all()
 
 
-def fence(tx: Tx, workers: Sequence[str]) -> None:
-    """From now on these workers write nothing, and what they held is free."""
+def end_lease(tx: Tx, worker: str, lease: timedelta) -> None:
+    """For whoever has ended, and need not be waited for."""
+    tx.execute(sa.update(Worker).where(Worker.id == worker).values(seen_at=now() - 2 * lease))
+
+
+def hand_over(tx: Tx, workers: Sequence[str], heir: str) -> None:
+    """From now on these workers write nothing, and what was open in their hands is the heir's."""
     tx.execute(sa.update(Worker).where(Worker.id.in_(workers)).values(fenced=True))
-    tx.execute(sa.update(Operation).where(Operation.executor.in_(workers)).values(executor=None))
+    held = Operation.executor.in_(workers), Operation.state.in_(OPEN_STATES)
+    tx.execute(sa.update(Operation).where(*held).values(executor=heir))
 
 
 def bury(tx: Tx, age: timedelta) -> None:

@@ -107,6 +107,7 @@ class Engine:
         if row.state != OperationState.STUCK:
             raise Conflict("Only a stuck operation can be resolved.", code="operation.not_stuck")
         row.state, row.finished_at, row.workflow = OperationState.UNWINDING, None, _workflow_of(row.id)
+        row.executor = None
         row.deadline = now() + self._sagas[row.type].patience
         self._enqueue(tx, row)
         return operations.get(tx, EVERY_TENANT, operation)
@@ -203,6 +204,7 @@ class Execution:
         with self._db.begin() as tx:
             row = operations.held(tx, operation, self._executor)
             steps = operations.steps(tx, operation)
+            settled = settled or _done_with_its_task(row, steps)
             if settled is not None:
                 settled.write(row, steps[settled.position])
             saga = self._sagas[row.type]
@@ -262,8 +264,6 @@ class Execution:
             return Outcome.TASK
         if end is not None and not end["ok"]:
             return attempt.task_failed(end)
-        if end is not None and attempt.last:
-            return attempt.done(None)
         return self._call(attempt)
 
     def _call(self, attempt: _Attempt) -> Outcome | Later | _Settled:
@@ -338,8 +338,6 @@ class _Attempt:
         self.parameters = parameters
         self.upid = step.undo_upid if undo else step.upid
         self.end = cast("TaskEnd | None", step.ended)
-        #: An undo is called again after each of its tasks, until it finds nothing.
-        self.last = not undo and _AGAIN not in (step.output or {})
         self._is_trial = not undo and _FAILURES in (step.output or {})
         self._deadline = row.deadline + (UNDO_PATIENCE if undo else timedelta())
 
@@ -398,6 +396,17 @@ class _Attempt:
             step.undo_upid = upid
         else:
             step.upid = upid
+
+
+def _done_with_its_task(row: Operation, steps: Sequence[OperationStep]) -> _Settled | None:
+    """The step that waited for a task which has ended well, unless it is to be called again: as an undo is after each
+    of its tasks, until it finds nothing."""
+    if row.state != OperationState.RUNNING:
+        return None
+    step = next((step for step in steps if step.state == StepState.RUNNING), None)
+    if step is None or step.ended is None or not step.ended["ok"] or _AGAIN in (step.output or {}):
+        return None
+    return _Settled(step.position, undo=False)
 
 
 def _next_to_undo(saga: Saga, steps: Sequence[OperationStep]) -> int | None:

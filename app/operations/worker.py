@@ -1,8 +1,8 @@
 """The worker process: the engine's executor, its lease, and the chores that one worker does for all.
 
 Each worker renews a lease. The oldest living one is the keeper: it watches tasks, does the chores, and takes over what
-workers left whose lease is over. A worker that finds itself declared dead ends at once, as nothing that it still does
-could be trusted; its supervisor starts a new one.
+workers left whose lease is over; that of one which ended on this host is over at once. A worker that finds itself
+declared dead ends at once, as nothing that it still does could be trusted; its supervisor starts a new one.
 """
 
 from __future__ import annotations
@@ -23,9 +23,11 @@ from dbos import DBOS, DBOSConfig
 
 from app.db import operations
 from app.db.models import Worker as WorkerRow
-from app.db.session import Database, now
+from app.db.session import Database
 from app.domain.errors import AppError
+from app.operations import adoption
 from app.operations.engine import APPLICATION_NAME, APPLICATION_VERSION, Execution
+from app.operations.presence import Presence
 from app.operations.saga import Saga
 from app.operations.sleepers import Sleepers
 from app.operations.watcher import Tasks, Watcher
@@ -71,17 +73,19 @@ class Worker:
         gateways: Any,
         queues: Sequence[Queue],
         chores: Sequence[Chore],
+        presence: Presence,
     ) -> None:
         self.id = str(uuid.uuid4())
         self._db = db
         self._queues = queues
         self._chores = chores
+        self._presence = presence
         self._watcher = Watcher(db, tasks)
         self._sleepers = Sleepers(db)
         self._ending = threading.Event()
         self._is_keeper = threading.Event()
         self._looked_after_at = 0.0
-        DBOS(config=dbos_config(db, self.id))
+        self._dbos = DBOS(config=dbos_config(db, self.id))
         self._execution = Execution(db, sagas, self._sleepers, gateways, self.id, leave=_leave)
 
     def run(self) -> None:
@@ -95,6 +99,7 @@ class Worker:
         self.stop()
 
     def start(self) -> None:
+        self._presence.begin(self.id)
         with self._db.begin() as tx:
             tx.add(WorkerRow(id=self.id, host=socket.gethostname()))
         DBOS.launch()
@@ -117,14 +122,15 @@ class Worker:
         self._ending.set()
         DBOS.destroy()
         with self._db.begin() as tx:
-            row = tx.get(WorkerRow, self.id)
-            if row is not None:
-                row.seen_at = row.started_at - LEASE
+            operations.end_lease(tx, self.id, LEASE)
         log.info("worker.ended", worker=self.id)
 
     def _beat(self) -> None:
         with self._db.begin() as tx:
             alive = operations.beat(tx, self.id)
+            for worker in operations.workers_alive(tx, LEASE):
+                if self._presence.has_ended(worker.id):
+                    operations.end_lease(tx, worker.id, LEASE)
         if not alive:
             log.critical("worker.declared_dead", worker=self.id)
             _leave()
@@ -136,7 +142,7 @@ class Worker:
             self._is_keeper.clear()
 
     def _take_over(self) -> None:
-        """What dead workers left is queued again; doing that twice is harmless.
+        """What dead workers left goes on here.
 
         One that was only too slow may take more from the queue before it learns of its death: so the dead are looked
         after again each lease.
@@ -144,18 +150,26 @@ class Worker:
         with self._db.read() as tx:
             dead = operations.dead(tx, LEASE)
         new = [worker.id for worker in dead if not worker.fenced]
-        if not new and time.monotonic() < self._looked_after_at + LEASE.total_seconds():
+        if not dead or (not new and time.monotonic() < self._looked_after_at + LEASE.total_seconds()):
             return
-        if new:
-            with self._db.begin() as tx:
-                operations.fence(tx, new)
-        DBOS._recover_pending_workflows([worker.id for worker in dead])
+        with self._db.begin() as tx:
+            operations.hand_over(tx, new, self.id)
+            adopted = adoption.adopt(tx, self._dbos, [worker.id for worker in dead], self.id)
+            operations.bury(tx, _REMEMBERED)
+        self._begin(adopted)
         self._looked_after_at = time.monotonic()
-        if any(worker.seen_at < now() - _REMEMBERED for worker in dead):
-            with self._db.begin() as tx:
-                operations.bury(tx, _REMEMBERED)
+        for worker in new:
+            self._presence.forget(worker)
         if new:
-            log.warning("worker.took_over", dead=new)
+            log.warning("worker.took_over", dead=new, runs=len(adopted.runs))
+
+    def _begin(self, adopted: adoption.Adopted) -> None:
+        """What is this worker's and is not begun would wait for ever: it leaves rather, for the next to adopt."""
+        try:
+            adoption.begin(self._dbos, adopted)
+        except Exception:
+            log.exception("worker.cannot_begin")
+            _leave()
 
     def _look(self) -> None:
         if self._is_keeper.is_set():

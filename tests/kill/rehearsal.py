@@ -26,6 +26,7 @@ from app.db.vault import Vault
 from app.domain.errors import PveRefused
 from app.operations import Again, Run, Saga, Step, Trial
 from app.operations.engine import UNDO_TRIES, TaskEnd
+from app.operations.presence import Presence
 from app.operations.saga import Function, Result
 from app.operations.watcher import Tasks
 from app.operations.worker import Queue, Worker
@@ -166,7 +167,8 @@ def main(plan: str, folder: str) -> None:
     credentials = Credentials(house.db, Vault([settings.encryption_key]), connections, timeout=settings.pve_timeout)
     sagas = {name: stage.around(saga) for name, saga in REGISTRY.items()}
     queues = [Queue(queue.name, per_lane=_MANY, total=_MANY) for queue in bootstrap.QUEUES]
-    Worker(house.db, sagas, HeldTasks(PveTasks(house.db, credentials), stage), credentials, queues, []).run()
+    presence = Presence(settings.state_dir / "workers")
+    Worker(house.db, sagas, HeldTasks(PveTasks(house.db, credentials), stage), credentials, queues, [], presence).run()
 
 
 if __name__ == "__main__":

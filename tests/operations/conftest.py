@@ -19,6 +19,7 @@ from app.domain.identifiers import Upid
 from app.domain.operations import FINAL_STATES, Operation
 from app.operations import Again, Engine, Run, Saga, Step
 from app.operations.engine import Submission, TaskEnd
+from app.operations.presence import Presence
 from app.operations.worker import Queue, Worker, migrate
 
 CTX = Context(Caller("u1", "admin", UserRole.ADMIN, "s1"), {}, "request-1", "127.0.0.1")
@@ -110,7 +111,7 @@ def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bench]:
     world = World()
     saga = Saga("test.saga", Parameters, steps_of(world, "first", "second", "third"), secrets=("password",))
     sagas = {saga.type: saga}
-    worker = Worker(db, sagas, world, None, [Queue("guests", 8, 64)], [])
+    worker = Worker(db, sagas, world, None, [Queue("guests", 8, 64)], [], Presence(path.parent))
     worker.start()
     _wait_for(lambda: _keeper(db))
     yield Bench(db, Engine(db, sagas), world, saga, worker)
