@@ -12,6 +12,7 @@ from itertools import count
 from typing import Any
 
 from tests.house import Caller, House, container, vm
+from tests.servers import free_port
 
 Request = tuple[str, str, Any]
 """Method, path below /api, body: JSON, or the bytes of a file."""
@@ -99,7 +100,7 @@ def _without_medium(result: Mapping[str, Any] | None) -> Request:
 
 
 #: Where the tests' own server is (`tests.kill.test_matrix`), and what it has.
-IMAGE_PORT = 18_937
+IMAGE_PORT = free_port()
 
 
 def _download() -> Request:
