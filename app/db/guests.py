@@ -112,13 +112,14 @@ def remove(tx: Tx, guest: str, *, rest: timedelta) -> None:
 # -- vmids
 
 
-def claim_vmid(tx: Tx, cluster: str, guest: str, span: range, wanted: VmId | None) -> VmId:
+def claim_vmid(tx: Tx, cluster: str, guest: str, span: range, wanted: VmId | None, *, field: str = "vmid") -> VmId:
     """A number nobody has: not ours, not resting, not seen in the cluster. Claims of one cluster are made in turn.
 
-    Raises Invalid for a wanted one outside the span, Conflict for a taken one, CapacityExceeded where all are used.
+    Raises Invalid, naming the field, for a wanted one outside the span, Conflict for a taken one, CapacityExceeded
+    where all are used.
     """
     if wanted is not None and wanted not in span:
-        raise Invalid({"vmid": [f"must be from {span.start} to {span.stop - 1}, or left out"]})
+        raise Invalid({field: [f"must be from {span.start} to {span.stop - 1}, or left out"]})
     clusters.lock(tx, cluster)
     if wanted is not None:
         if not _is_free(tx, cluster, wanted):

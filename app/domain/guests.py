@@ -114,13 +114,14 @@ class VmSpec:
 class CloneSpec:
     """A guest out of another one. `full`: with disks of its own; else linked to a template's, where those are.
 
-    `storage` None: where the source has its disks. `poolid` None: in the source's pool.
+    `storage` None: where the source has its disks. `poolid` None: in the source's pool. `newid` None: a free number.
     """
 
     name: GuestName
     full: bool = True
     storage: StorageId | None = None
     poolid: str | None = None
+    newid: VmId | None = None
 
 
 @dataclass(frozen=True)

@@ -62,6 +62,24 @@ def test_a_guest_is_cloned_in_full_and_as_a_template_linked(
         member.done("DELETE", f"/proxmox/{kind}/{guest['id']}?force=true")
 
 
+def test_a_number_of_our_own_range_may_be_wished_for(house: House, member: Caller) -> None:
+    """L36."""
+    for kind in KINDS:
+        source = make(member, kind)
+        wished = source["vmid"] + 7
+        made = clone(member, kind, source["id"], newid=wished)
+        assert made["vmid"] == wished
+        path, mark = f"/proxmox/{kind}/{source['id']}/clone", house.pve.mark()
+        for number, status in ((wished, 409), (source["vmid"], 409), (9_999, 422), (20_000, 422), (99, 422)):
+            answer = member.post(path, {"name": "copy", "newid": number})
+            told = answer.get_json()
+            assert answer.status_code == status, told
+            assert told["code"] == "vmid.taken" if status == 409 else list(told["errors"]) == ["newid"]
+        assert house.pve.writes(mark) == []
+        for guest in (made, source):
+            member.done("DELETE", f"/proxmox/{kind}/{guest['id']}")
+
+
 @pytest.mark.parametrize("kind", KINDS)
 def test_what_would_pass_the_quota_is_refused_before_pve_is_asked(house: House, kind: str) -> None:
     tenant = house.make_tenant({"disk_gb": 1})

@@ -144,6 +144,7 @@ PLAIN: Mapping[str, str] = {
     "logo_url": "where a browser finds a picture",
     "flavor": "a named size, of the house's",
     "flavors": "the same, which a plan allows",
+    "newid": "a number that is wished for, and taken by whomever, as `vmid`",
     "interface": "a network card of the caller's own guest",
 }
 

@@ -205,6 +205,10 @@ def _tags() -> Several:
     return Several(Named(Tag), most=32)
 
 
+def _wished_number() -> Vmid:
+    return Vmid(metadata={"description": "A free one of the configured range if left out."})
+
+
 def affinity() -> Several:
     about = "Rather on a node where guests of the tenant with one of these tags are."
     return Several(Named(Tag), most=32, metadata={"description": about})
@@ -226,7 +230,7 @@ class GuestCreateSchema(Schema):
     start = Flag(metadata={"description": "Start it when it is made."})
     tenant = Text(least=1, most=64, metadata={"description": "Id or name; needed where you are in several."})
     poolid = Named(PoolId, metadata={"description": "The tenant by its pool."})
-    vmid = Vmid(metadata={"description": "A free one of the configured range if left out."})
+    vmid = _wished_number()
     affinity = affinity()
     anti_affinity = anti_affinity()
 
@@ -293,6 +297,7 @@ class CloneSchema(Schema):
     full = Flag(metadata={"description": "With disks of its own; false links it to a template's, which must stay."})
     storage = Named(StorageId, metadata={"description": "Where the source has its disks, if left out."})
     poolid = Named(PoolId, metadata={"description": "Another of your tenants, by its pool; else the source's."})
+    newid = _wished_number()
 
 
 # -- change

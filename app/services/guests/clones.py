@@ -50,8 +50,13 @@ class Clones(Making):
             into = locked(tx, source.into)
             place = _place(tx, into, kind, source, config, spec)
             size = config.size
-            asked = Copy(spec.name, size["cores"] or source.cores, size["memory"], size["disk_gb"], config.tags)
-            row = self._reserve(tx, ctx, into, kind, asked, place, source.name, source.entry, verb="clone")
+            asked = Copy(
+                spec.name, size["cores"] or source.cores, size["memory"], size["disk_gb"], config.tags,
+                placement=Placement(vmid=spec.newid),
+            )  # fmt: skip
+            row = self._reserve(
+                tx, ctx, into, kind, asked, place, source.name, source.entry, verb="clone", number="newid"
+            )
             parameters = guest_clone.Parameters(
                 **self._who(ctx, row, source.maker), kind=kind, name=row.name, memory=size["memory"],
                 cores=size["cores"], source_vmid=source.vmid, full=spec.full, storage=spec.storage, into=into.id,

@@ -76,15 +76,18 @@ class Making(OnGuest):
         entry: str | None = None,
         *,
         verb: str = "create",
+        number: str = "vmid",
     ) -> Guest:
-        """Check the quota and record guest, vmid, allocation and audit; `entry` is the catalog's that it is made of."""
+        """Check the quota and record guest, vmid, allocation and audit; `entry` is the catalog's that it is made of,
+        and `number` the field that a vmid is wished for in."""
         demand = dict(quota_rules.of_guest(cores=asked.cores, memory=asked.memory, disk_gb=asked.disk_gb))
         if asked.start:
             demand.update(quota_rules.of_running(cores=asked.cores, memory=asked.memory))
         claims.check(tx, tenant.id, ctx.caller.user, demand)
         identity = str(uuid.uuid4())
         cluster = clusters.get(tx, tenant.cluster_id)
-        vmid = guests.claim_vmid(tx, cluster.id, identity, self._settings.vmids, asked.placement.vmid)
+        wished = asked.placement.vmid
+        vmid = guests.claim_vmid(tx, cluster.id, identity, self._settings.vmids, wished, field=number)
         row = Guest(
             id=identity, tenant_id=tenant.id, cluster_id=cluster.id, cluster_name=cluster.name, poolid=tenant.poolid,
             user_id=ctx.caller.user, vmid=vmid, kind=kind, name=asked.name, node=place.node, storage=place.storage,
