@@ -44,6 +44,21 @@ def locked(tx: Tx, ref: str) -> Plan:
     return row
 
 
+def of_tenant(tx: Tx, tenant: str) -> Plan | None:
+    return tx.scalar(sa.select(Plan).join(Tenant, Tenant.plan_id == Plan.id).where(Tenant.id == tenant))
+
+
+def of_user(tx: Tx, user: str) -> Plan | None:
+    """That of his group."""
+    in_group = sa.select(Plan).join(Group, Group.plan_id == Plan.id).join(User, User.group_id == Group.id)
+    return tx.scalar(in_group.where(User.id == user))
+
+
+def has_vlan(tx: Tx, vlan: int) -> bool:
+    """Whether the tag is any plan's."""
+    return tx.scalar(sa.select(sa.exists().where(Plan.vlan == vlan))) is True
+
+
 def tenants_of(tx: Tx, plan: str) -> Sequence[Tenant]:
     """The tenants that have it, locked, in the order in which everybody locks them."""
     return tx.scalars(sa.select(Tenant).where(Tenant.plan_id == plan).order_by(Tenant.id).with_for_update()).all()

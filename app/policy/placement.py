@@ -54,7 +54,8 @@ class Neighbour:
 @dataclass(frozen=True)
 class Wanted:
     """`memory` MiB, `disk_gb` GiB; `content` is what the storage must take (`rootdir`, `images`); `nodes` None: any
-    will do. `affinity` and `anti_affinity` are tags of neighbours to be near to, and far from."""
+    will do. `first` is the storage that is rather taken than others; `affinity` and `anti_affinity` are tags of
+    neighbours to be near to, and far from."""
 
     memory: int
     disk_gb: int
@@ -62,6 +63,7 @@ class Wanted:
     granted: frozenset[str]
     storage: StorageId | None = None
     nodes: Collection[str] | None = None
+    first: str | None = None
     affinity: frozenset[str] = frozenset()
     anti_affinity: frozenset[str] = frozenset()
 
@@ -98,6 +100,7 @@ class Place:
 class _Candidate:
     node: NodeFacts
     storage: StorageFacts
+    is_first: bool
     attracts: int
     repels: int
 
@@ -125,7 +128,9 @@ def choose(
     by_name = {node.name: node for node in nodes}
     pull, push = _counted(neighbours, wanted.affinity), _counted(neighbours, wanted.anti_affinity)
     places = [
-        _Candidate(by_name[one.node], one, pull[one.node], push[one.node]) for one in granted if one.node in by_name
+        _Candidate(by_name[one.node], one, one.name == wanted.first, pull[one.node], push[one.node])
+        for one in granted
+        if one.node in by_name
     ]
     left_out = {place.name: _first_limit(wanted, place) for place in places}
     fits = sorted((place for place in places if left_out[place.name] is None), key=_order)
@@ -206,6 +211,11 @@ class _Rank:
 
 
 _RANKS = (
+    _Rank(
+        Reason("storage.first", "The storage is the one that your plan names for guests."),
+        Reason("storage.first", "Your plan names another storage for guests."),
+        lambda place: not place.is_first,
+    ),
     _Rank(
         Reason("anti_affinity", "The fewest of your guests to keep away from are there."),
         Reason("anti_affinity", "More of your guests to keep away from are there."),

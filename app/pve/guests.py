@@ -113,9 +113,14 @@ class GuestConfig:
         return tuple(disks_of(self.values))
 
     @property
+    def cards(self) -> Mapping[str, str]:
+        """Its network cards, `net0` and the like, as PVE writes them."""
+        return {key: value for key, value in self.values.items() if re.fullmatch(r"net\d+", key, re.ASCII)}
+
+    @property
     def bridges(self) -> frozenset[str]:
         """That its network cards are on."""
-        found = (_BRIDGE.search(value) for key, value in self.values.items() if re.fullmatch(r"net\d+", key))
+        found = (_BRIDGE.search(value) for value in self.cards.values())
         return frozenset(bridge.group(1) for bridge in found if bridge is not None)
 
     @property

@@ -11,9 +11,10 @@ import dataclasses
 from dataclasses import dataclass
 
 from app.domain.errors import Conflict, PveLocked
-from app.domain.guests import GuestKind, owner_mark
+from app.domain.guests import GuestKind, NetworkChange, owner_mark
 from app.domain.identifiers import GuestName, NodeName, PoolId, StorageId, Upid, VmId
 from app.operations import Run, Saga, Step
+from app.pve.cards import changed_card
 from app.sagas import guest
 
 # -- parameters
@@ -22,7 +23,8 @@ from app.sagas import guest
 @dataclass(frozen=True, kw_only=True)
 class Parameters(guest.MadeParameters):
     """`tenant` and `poolid` are those that have the source, or for a template of the catalog the new guest's; `into`
-    and `into_pool` always are the new guest's. `storage` None: where the source has its disks."""
+    and `into_pool` always are the new guest's. `storage` None: where the source has its disks; `vlan` None: its
+    cards keep their tags."""
 
     name: str
     source_vmid: int
@@ -30,6 +32,7 @@ class Parameters(guest.MadeParameters):
     storage: str | None
     into: str
     into_pool: str
+    vlan: int | None = None
 
 
 # -- functions
@@ -73,6 +76,17 @@ def clone(run: Run, p: Parameters) -> Upid | None:
     return cloned(run, p, source=p.source_vmid, node=p.node, name=p.name, full=p.full, storage=p.storage)
 
 
+def tag(run: Run, p: Parameters) -> None:
+    """All its cards, where the new guest's are to be in a VLAN."""
+    if p.vlan is None:
+        return
+    api, wanted = guest.as_tenant(run, p), NetworkChange(vlan=p.vlan)
+    cards = api.config().cards
+    changed = {name: changed_card(card, GuestKind(p.kind), wanted) for name, card in cards.items()}
+    if changed != cards:
+        api.update(changed)
+
+
 def hand_over(run: Run, p: Parameters) -> None:
     _put_into(run, p, p.into_pool)
 
@@ -106,6 +120,7 @@ def clone_of(kind: GuestKind) -> Saga:
             Step("reserved", undo=guest.release),
             Step("created", clone, undo=guest.make_gone),
             Step("verified", guest.check_made),
+            Step("tagged", tag),
             Step("handed over", hand_over, undo=take_back),
             Step("active", settle),
         ),

@@ -48,6 +48,16 @@ def test_goes_where_there_is_room(asked: Wanted, node: str) -> None:
     assert (place.node, place.storage) == (node, "lvm")
 
 
+def test_the_first_storage_is_taken_where_it_fits_and_has_room() -> None:
+    two = [*STORAGES, StorageFacts("n1", "first", True, frozenset({"rootdir"}), 20 * GIB)]
+    asked = {"granted": frozenset({"lvm", "first"}), "first": "first"}
+    for disk_gb, storage in ((8, "first"), (50, "lvm")):
+        place = choose(Wanted(512, disk_gb, "rootdir", **asked), NODES, two)  # type: ignore[arg-type]
+        assert place.storage == storage
+    place = choose(Wanted(512, 8, "rootdir", **asked), NODES, two)  # type: ignore[arg-type]
+    assert [reason.code for reason in place.reasons] == ["storage.first"]
+
+
 @pytest.mark.parametrize("asked", [wanted(disk_gb=200), wanted(memory=9000), wanted(nodes={"n3"}), wanted(nodes=())])
 def test_no_room_is_told(asked: Wanted) -> None:
     with pytest.raises(CapacityExceeded):

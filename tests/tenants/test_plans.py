@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from tests.house import Caller, House, container, wait_for
+from tests.house import Caller, House, container, vm, wait_for
 from tests.tenants.test_tenants import walls
 
 
@@ -196,3 +196,84 @@ def test_a_member_sees_the_plan_of_his_tenant_and_no_other(house: House, admin: 
     hidden, missing = member.get(f"/plans/{other['id']}"), member.get(f"/plans/{uuid.uuid4()}")
     assert hidden.status_code == missing.status_code == 404
     assert member.put(f"/plans/{plan['id']}", {"vlan": 5}).status_code == 403
+
+
+def card(house: House, guest: dict[str, Any]) -> set[str]:
+    kind = "lxc" if guest["kind"] == "ct" else "qemu"
+    config = house.pve.get(f"/nodes/{guest['node']}/{kind}/{guest['vmid']}/config")
+    return set(config["net0"].split(","))
+
+
+@pytest.mark.parametrize("kind", ["ct", "vm"])
+def test_guests_stand_on_the_plan_s_vlan_bridge_and_storage_unless_they_name_another(
+    house: House, admin: Caller, kind: str
+) -> None:
+    """L14: a tag is its plan's, and nobody else's."""
+    tag = {"ct": 3101, "vm": 3102}[kind]
+    with house.another_storage():
+        plan = make_plan(admin, vlan=tag, default_bridge="vmbr1", default_storage="vault", bridges=["vmbr0", "vmbr1"])
+        member = house.make_member(house.make_tenant(plan=plan["id"]))
+        stranger = house.make_member(house.make_tenant())
+        body, path = {"ct": container, "vm": vm}[kind], f"/proxmox/{kind}s"
+        guest = member.done("POST", path, body())["result"]["guest"]
+        assert {f"tag={tag}", "bridge=vmbr1"} <= card(house, guest)
+        stored = house.pve.get(f"/nodes/{guest['node']}/{'lxc' if kind == 'ct' else 'qemu'}/{guest['vmid']}/config")
+        assert "vault:" in str(stored)
+        named = body(storage="local-lvm", net={"bridge": "vmbr0", "vlan": tag})
+        other = member.done("POST", path, named)["result"]["guest"]
+        assert {f"tag={tag}", "bridge=vmbr0"} <= card(house, other)
+        for asker, net in ((member, {"vlan": 7}), (stranger, {"vlan": tag})):
+            refused = asker.post(path, body(net=net))
+            assert refused.get_json()["errors"] == {"net": {"vlan": ["is not a VLAN that you may use"]}}
+        for net in ({"vlan": 7}, {"vlan": 0}):
+            assert member.patch(f"{path}/{other['id']}", {"net": net}).status_code == 422
+        own = stranger.done("POST", path, body(storage="local-lvm"))["result"]["guest"]
+        assert stranger.patch(f"{path}/{own['id']}", {"net": {"vlan": tag}}).status_code == 422
+        member.done("PATCH", f"{path}/{other['id']}", {"net": {"bridge": "vmbr1"}})
+        assert {f"tag={tag}", "bridge=vmbr1"} <= card(house, other)
+        for one in (guest, other):
+            member.done("DELETE", f"{path}/{one['id']}")
+
+
+def test_a_clone_comes_into_the_vlan_of_its_tenant(house: House, admin: Caller) -> None:
+    tenant = house.make_tenant()
+    member = house.make_member(tenant)
+    source = member.done("POST", "/proxmox/cts", container(net={"vlan": 8}))["result"]["guest"]
+    plan = make_plan(admin, vlan=3103)
+    admin.done("PUT", f"/tenants/{tenant['id']}/plan", {"plan": plan["id"]})
+    clone = member.done("POST", f"/proxmox/cts/{source['id']}/clone", {"name": "tagged"})["result"]["guest"]
+    assert "tag=3103" in card(house, clone)
+    assert "tag=8" in card(house, source)
+    made = member.done("POST", "/proxmox/vms/9000/clone", {"name": "published"})["result"]["guest"]
+    assert "tag=3103" in card(house, made)
+
+
+def test_a_deployment_names_only_flavors_that_all_its_plans_allow(house: House, admin: Caller, flavor: str) -> None:
+    """L125: the tenant's, and that of the user's group."""
+    sizes = [f"size-{uuid.uuid4().hex[:6]}" for _ in range(2)]
+    for name in sizes:
+        admin.post("/flavors", {"name": name, "cores": 1, "memory": 64, "disk_gb": 1})
+    of_tenant, of_group = make_plan(admin, flavors=[flavor, sizes[0]]), make_plan(admin, flavors=[flavor, sizes[1]])
+    group = admin.post("/groups", {"name": f"Group {uuid.uuid4().hex[:8]}", "plan": of_group["id"]}).get_json()
+    member = house.make_member(house.make_tenant(plan=of_tenant["id"]))
+    body = {"name": "sized", "template_id": "debian-12", "start": False}
+    member.done("POST", "/deployments", {**body, "flavor": sizes[0]})
+    admin.put(f"/groups/{group['id']}/users/{member.get('/auth/me').get_json()['id']}")
+    for name in (*sizes, "no-such"):
+        refused = member.post("/deployments", {**body, "flavor": name})
+        assert (refused.status_code, list(refused.get_json()["errors"])) == (422, ["flavor"])
+    member.done("POST", "/deployments", {**body, "flavor": flavor})
+
+
+def test_l125_a_user_uses_of_his_tenant_s_storages_and_bridges_those_of_his_group(house: House, admin: Caller) -> None:
+    plan = make_plan(admin, storages=["local"], bridges=["vmbr1"], vlan=3104)
+    group = admin.post("/groups", {"name": f"Group {uuid.uuid4().hex[:8]}", "plan": plan["id"]}).get_json()
+    member = house.make_member(house.make_tenant(storages=["local", "local-lvm"], bridges=["vmbr0", "vmbr1"]))
+    admin.put(f"/groups/{group['id']}/users/{member.get('/auth/me').get_json()['id']}")
+    for given, field in (({"storage": "local-lvm"}, "storage"), ({"net": {"bridge": "vmbr0"}}, "net")):
+        refused = member.post("/proxmox/vms", vm(**given))
+        assert (refused.status_code, list(refused.get_json()["errors"])) == (422, [field])
+    changed = admin.put(f"/plans/{plan['id']}", {"storages": ["local", "local-lvm"]})
+    assert changed.get_json()["operations"] == []
+    guest = member.done("POST", "/proxmox/vms", vm())["result"]["guest"]
+    assert {"bridge=vmbr1", "tag=3104"} <= card(house, guest)

@@ -39,10 +39,11 @@ class Guests(Making):
     def create_container(self, ctx: Context, spec: ContainerSpec) -> Operation:
         """Raises QuotaExceeded, CapacityExceeded, Invalid for a template, storage or bridge outside the tenant's."""
         with self._db.read() as tx:
-            tenant = self._tenant_for(tx, ctx, spec.placement)
+            tenant = self.tenant_for(tx, ctx, spec.placement)
+            given = offers.terms(tx, tenant, ctx.caller.user)
             medium = offers.archive(tx, tenant, spec.template)
-            net = offers.network(tenant, spec.net)
-            place = offers.place(tx, tenant, spec, GuestKind.CT, medium)
+            net = offers.network(tx, given, spec.net)
+            place = offers.place(tx, given, spec, GuestKind.CT, medium)
         with self._db.begin() as tx:
             tenant = locked(tx, tenant)
             row = self._reserve(tx, ctx, tenant, GuestKind.CT, spec, place, medium.name, medium.entry)
@@ -61,10 +62,11 @@ class Guests(Making):
     def create_vm(self, ctx: Context, spec: VmSpec) -> Operation:
         """Raises as `create_container` does; `iso`, `template` and `image` exclude each other."""
         with self._db.read() as tx:
-            tenant = self._tenant_for(tx, ctx, spec.placement)
+            tenant = self.tenant_for(tx, ctx, spec.placement)
+            given = offers.terms(tx, tenant, ctx.caller.user)
             medium = offers.vm_medium(tx, tenant, spec)
-            net = offers.network(tenant, spec.net)
-            place = offers.place(tx, tenant, spec, GuestKind.VM, medium)
+            net = offers.network(tx, given, spec.net)
+            place = offers.place(tx, given, spec, GuestKind.VM, medium)
         if medium.image is not None and medium.entry is None:
             self._require_as_large(ctx, tenant, place, medium.image, spec.disk_gb)
         with self._db.begin() as tx:
@@ -191,8 +193,9 @@ class Guests(Making):
         digest = self._expected_digest(ctx, kind, ref, expected) if expected is not None else None
         with self._db.begin() as tx:
             row = self._free_guest(tx, ctx, kind, ref, Privilege.GUEST_ALLOCATE)
-            if wanted.net is not None and wanted.net.bridge is not None:
-                offers.require_bridge(tenants.lock(tx, row.tenant_id), wanted.net.bridge)
+            if wanted.net is not None:
+                given = offers.terms(tx, tenants.lock(tx, row.tenant_id), ctx.caller.user)
+                wanted = dataclasses.replace(wanted, net=offers.network_change(tx, given, wanted.net))
             return self._change(tx, ctx, row, wanted, digest=digest)
 
     def delete(self, ctx: Context, kind: GuestKind, ref: str, *, purge: bool, force: bool) -> Operation:

@@ -116,7 +116,8 @@ class Backups(BackingUp):
                 name=wanted.name or source.name, cores=kept.cores, memory=kept.memory, disk_gb=kept.disk_gb,
                 storage=wanted.storage, tags=source.tags, start=wanted.start, placement=Placement(vmid=wanted.vmid),
             )  # fmt: skip
-            place = offers.place(tx, tenant, asked, kind, offers.Medium(nodes=_readers(tx, source, kept)))
+            given = offers.terms(tx, tenant, ctx.caller.user)
+            place = offers.place(tx, given, asked, kind, offers.Medium(nodes=_readers(tx, source, kept)))
             row = self._reserve(
                 tx, ctx, tenant, kind, asked, place, source.made_from, source.catalog_id, verb="restore"
             )

@@ -44,11 +44,13 @@ class Clones(Making):
         """
         with self._db.read() as tx:
             source = self._source(tx, ctx, kind, ref, spec)
+            given = offers.terms(tx, source.into, ctx.caller.user)
         config = self._config(ctx, kind, source)
         _require_cloneable(kind, source, config, spec)
+        _require_bridges(given, config)
         with self._db.begin() as tx:
             into = locked(tx, source.into)
-            place = _place(tx, into, kind, source, config, spec)
+            place = _place(tx, given, kind, source, config, spec)
             size = config.size
             asked = Copy(
                 spec.name, size["cores"] or source.cores, size["memory"], size["disk_gb"], config.tags,
@@ -60,7 +62,7 @@ class Clones(Making):
             parameters = guest_clone.Parameters(
                 **self._who(ctx, row, source.maker), kind=kind, name=row.name, memory=size["memory"],
                 cores=size["cores"], source_vmid=source.vmid, full=spec.full, storage=spec.storage, into=into.id,
-                into_pool=into.poolid,
+                into_pool=into.poolid, vlan=given.vlan,
             )  # fmt: skip
             return self._engine.submit(tx, ctx, guest_clone.CLONES[kind], parameters, to_storage(row))
 
@@ -87,7 +89,7 @@ class Clones(Making):
         found = templates.published_guests(tx, kind, vmid)
         if not found:
             raise NotFound
-        tenant = self._tenant_for(tx, ctx, Placement(poolid=spec.poolid))
+        tenant = self.tenant_for(tx, ctx, Placement(poolid=spec.poolid))
         seen = clusters.seen_guest(tx, tenant.cluster_id, vmid)
         if tenant.cluster_id not in found or seen is None or seen.kind != kind:
             raise NotFound
@@ -112,13 +114,16 @@ def _require_cloneable(kind: GuestKind, source: _Source, config: GuestConfig, sp
         raise Invalid({"storage": ["cannot be chosen: a linked clone lies where its template does"]})
     if kind == GuestKind.CT and source.row is not None and source.row.state == GuestState.RUNNING:
         raise Conflict("The container runs.", code="guest.running", remedy="Stop it first.")
-    missing = config.bridges - set(source.into.bridges)
+
+
+def _require_bridges(given: offers.Terms, config: GuestConfig) -> None:
+    missing = config.bridges.difference(given.bridges)
     if missing:
         raise Invalid({"poolid": [f"is of a tenant that may not use {', '.join(sorted(missing))}"]})
 
 
 def _place(
-    tx: Tx, into: Tenant, kind: GuestKind, source: _Source, config: GuestConfig, spec: CloneSpec
+    tx: Tx, given: offers.Terms, kind: GuestKind, source: _Source, config: GuestConfig, spec: CloneSpec
 ) -> placement.Place:
     """Its storage is the one that it boots from; wherever a disk of it comes to lie is granted and has the room for
     all."""
@@ -127,5 +132,5 @@ def _place(
     first = spec.storage or (boot.storage if boot is not None else None)
     others = {disk.storage for disk in config.disks} - {first} if spec.storage is None else set()
     for name in others:
-        offers.place_on(tx, into, kind, source.node, disk_gb=needed, named=name)
-    return offers.place_on(tx, into, kind, source.node, disk_gb=needed, named=first)
+        offers.place_on(tx, given, kind, source.node, disk_gb=needed, named=name)
+    return offers.place_on(tx, given, kind, source.node, disk_gb=needed, named=first)

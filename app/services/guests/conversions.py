@@ -77,13 +77,14 @@ class Conversions(OnGuest):
             _require_stopped(row)
             _require_no_snapshots(tx, row)
             tenant = tenants.lock(tx, row.tenant_id)
+            given = offers.terms(tx, tenant, ctx.caller.user)
             for bridge in _bridges(values):
-                offers.require_bridge(tenant, bridge)
-            node = _node(tx, row, tenant, medium)
+                offers.require_bridge(given, bridge)
+            node = _node(tx, row, given, medium)
             size = quota_rules.of_guest(cores=row.cores, memory=row.memory, disk_gb=row.disk_gb)
             running = quota_rules.of_running(cores=row.cores, memory=row.memory) if wanted.start else {}
             claim(tx, row, {**size, **running})
-            net = offers.network(tenant, Network(bridge=next(map(BridgeName, _bridges(values)), None)))
+            net = offers.network(tx, given, Network(bridge=next(map(BridgeName, _bridges(values)), None)))
             parameters = self._of_kind(ctx, tenant, row, wanted, medium, values, net, node)
             to = to_storage(row) if medium.vmid else None
             operation = self._act(tx, ctx, row, guest_rebuild.REBUILDS[kind], parameters, to)
@@ -149,16 +150,16 @@ def _medium(tx: Tx, row: Guest, template: str) -> offers.Medium:
     return medium
 
 
-def _node(tx: Tx, row: Guest, tenant: Tenant, medium: offers.Medium) -> str:
+def _node(tx: Tx, row: Guest, given: offers.Terms, medium: offers.Medium) -> str:
     """The guest's own where it has the template, else the best that has it and the guest's storage."""
     there = {one.node for one in clusters.storages(tx, row.cluster_id) if one.name == row.storage and one.available}
     nodes = sorted(there.intersection(medium.nodes or ()))
-    if not nodes or row.storage not in tenant.storages:
+    if not nodes or row.storage not in given.storages:
         raise Invalid({"template": [f"is on no node that has the guest's storage, {row.storage}, for your tenant"]})
     if row.node in nodes:
         return row.node
     asked = Copy(row.name, row.cores, row.memory, row.disk_gb, row.tags, storage=StorageId(row.storage))
-    return offers.place(tx, tenant, asked, GuestKind(row.kind), medium).node
+    return offers.place(tx, given, asked, GuestKind(row.kind), medium).node
 
 
 def _require_stopped(row: Guest) -> None:

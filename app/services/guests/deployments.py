@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from app.db import flavors, templates
-from app.db.session import Database
+from app.db.session import Database, Tx
 from app.domain.access import Context, Privilege
 from app.domain.deployments import Deployed, DeploymentSpec
 from app.domain.errors import Invalid, NotFound
-from app.domain.guests import CloudInit, ContainerSpec, GuestKind, VmSpec
+from app.domain.guests import CloudInit, ContainerSpec, GuestKind, Placement, VmSpec
 from app.domain.templates import Flavor, Template
 from app.policy import passwords, rules
-from app.services.guests import Guests
+from app.services.guests import Guests, offers
 
 
 class Deployments:
@@ -20,16 +20,14 @@ class Deployments:
 
     def deploy(self, ctx: Context, spec: DeploymentSpec) -> Deployed:
         """Raises as the creation of a guest does, and Invalid for a template that is not published, a flavor that is
-        not there, a disk smaller than the template's, and an ISO image that is to have a password or keys."""
+        not there or that a plan does not allow, a disk smaller than the template's, and an ISO image that is to have a
+        password or keys."""
         rules.require_scope(ctx, Privilege.GUEST_ALLOCATE)
         with self._db.read() as tx:
             template = templates.published_by(tx, spec.template)
             if template is None:
                 raise Invalid({"template_id": ["is not a template that you may use"]})
-            try:
-                flavor = flavors.view(flavors.find(tx, spec.flavor)) if spec.flavor is not None else None
-            except NotFound:
-                raise Invalid({"flavor": ["is not a flavor"]}) from None
+            flavor = self._flavor(tx, ctx, spec.flavor, spec.placement) if spec.flavor is not None else None
         cores, memory, disk_gb = _size(spec, template, flavor)
         made = passwords.generate() if _may_log_in(spec, template) and not (spec.password or spec.ssh_keys) else None
         password = spec.password or made
@@ -53,6 +51,16 @@ class Deployments:
                 ),
             )  # fmt: skip
         return Deployed(operation, made)
+
+    def _flavor(self, tx: Tx, ctx: Context, ref: str, wanted: Placement) -> Flavor:
+        try:
+            flavor = flavors.view(flavors.find(tx, ref))
+        except NotFound:
+            raise Invalid({"flavor": ["is not a flavor"]}) from None
+        given = offers.terms(tx, self._guests.tenant_for(tx, ctx, wanted), ctx.caller.user)
+        if given.flavors is not None and flavor.id not in given.flavors:
+            raise Invalid({"flavor": ["is not a flavor that your plan allows"]})
+        return flavor
 
 
 def _size(spec: DeploymentSpec, template: Template, flavor: Flavor | None) -> tuple[int, int, int]:

@@ -30,7 +30,7 @@ class Disks(OnGuest):
         """Raises QuotaExceeded, CapacityExceeded, Invalid for a storage that is not granted."""
         with self._db.begin() as tx:
             row = self._free_guest(tx, ctx, kind, ref, Privilege.GUEST_ALLOCATE)
-            storage = self._storage(tx, row, spec.size_gb, spec.storage)
+            storage = self._storage(tx, ctx, row, spec.size_gb, spec.storage)
             charged = row.disk_gb
             claim(tx, row, {Dimension.DISK_GB: charged + spec.size_gb})
             parameters = guest_disks.Parameters(
@@ -63,7 +63,7 @@ class Disks(OnGuest):
         found = self._disk(ctx, kind, ref, disk)
         with self._db.begin() as tx:
             row = self._free_guest(tx, ctx, kind, ref, Privilege.GUEST_ALLOCATE)
-            target = self._storage(tx, row, found.size_gb if storage != found.storage else 0, storage)
+            target = self._storage(tx, ctx, row, found.size_gb if storage != found.storage else 0, storage)
             parameters = guest_disks.Parameters(
                 **guest.target(ctx, row), charged_gb=row.disk_gb, disk=found.name, storage=target
             )
@@ -82,9 +82,9 @@ class Disks(OnGuest):
         config: GuestConfig = self._live(ctx, row, lambda api: api.config())
         return config
 
-    def _storage(self, tx: Tx, row: Guest, disk_gb: int, named: StorageId | None) -> StorageId:
-        tenant = tenants.lock(tx, row.tenant_id)
-        return offers.place_on(tx, tenant, GuestKind(row.kind), row.node, disk_gb=disk_gb, named=named).storage
+    def _storage(self, tx: Tx, ctx: Context, row: Guest, disk_gb: int, named: StorageId | None) -> StorageId:
+        given = offers.terms(tx, tenants.lock(tx, row.tenant_id), ctx.caller.user)
+        return offers.place_on(tx, given, GuestKind(row.kind), row.node, disk_gb=disk_gb, named=named).storage
 
 
 def _views(config: GuestConfig) -> list[View]:

@@ -57,7 +57,7 @@ class Copy:
 class Making(OnGuest):
     """The base of the services that make guests."""
 
-    def _tenant_for(self, tx: Tx, ctx: Context, wanted: Placement) -> Tenant:
+    def tenant_for(self, tx: Tx, ctx: Context, wanted: Placement) -> Tenant:
         """The tenant that is named, or the caller's only one."""
         scope = rules.visible(ctx)
         row = named_tenant(tx, scope, wanted) or _only_tenant(tx, ctx)

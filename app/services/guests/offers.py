@@ -3,20 +3,52 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from app.db import clusters, guests, templates
+from app.db import clusters, guests, plans, templates
 from app.db.models import Template, Tenant
 from app.db.session import Tx
 from app.domain.errors import Invalid
-from app.domain.guests import GuestKind, Network, Placement, VmSpec
+from app.domain.guests import GuestKind, Network, NetworkChange, Placement, VmSpec
 from app.domain.identifiers import BridgeName, MalformedIdentifier, StorageId, Volid
 from app.domain.storages import Content
 from app.policy import placement
 
 #: What a storage must take to hold a guest's disks.
 CONTENT = {GuestKind.VM: "images", GuestKind.CT: "rootdir"}
+
+
+@dataclass(frozen=True)
+class Terms:
+    """What somebody may use in a tenant: what it was granted, and what the plans say that apply: its own, and that of
+    his group, whose word comes first. `bridges[0]` is taken where none is named; `flavors` (ids) None: all."""
+
+    tenant: Tenant
+    storages: frozenset[str]
+    bridges: Sequence[str]
+    first_storage: str | None
+    vlan: int | None
+    flavors: frozenset[str] | None
+
+
+def terms(tx: Tx, tenant: Tenant, user: str) -> Terms:
+    own = plans.of_user(tx, user)
+    both = [plan for plan in (own, plans.of_tenant(tx, tenant.id)) if plan is not None]
+    storages, bridges = frozenset(tenant.storages), tenant.bridges
+    if own is not None and own.storages is not None:
+        storages = storages.intersection(own.storages)
+    if own is not None and own.bridges is not None:
+        bridges = [bridge for bridge in bridges if bridge in own.bridges]
+    first = next((plan.default_bridge for plan in both if plan.default_bridge in bridges), None)
+    allowed = [frozenset(plan.flavors) for plan in both if plan.flavors is not None]
+    return Terms(
+        tenant, storages, sorted(bridges, key=lambda bridge: bridge != first),
+        first_storage=next((plan.default_storage for plan in both if plan.default_storage is not None), None),
+        vlan=next((plan.vlan for plan in both if plan.vlan is not None), None),
+        flavors=frozenset.intersection(*allowed) if allowed else None,
+    )  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -101,19 +133,37 @@ def _volume(tx: Tx, tenant: Tenant, field: str, ref: str, content: Content) -> M
     return Medium(name=volid, volid=volid, nodes=frozenset(nodes))
 
 
-def network(tenant: Tenant, asked: Network) -> Network:
-    """On a granted bridge; the first of them where none is named."""
-    if asked.bridge is None:
-        if not tenant.bridges:
-            raise Invalid({"net": {"bridge": ["your tenant has no bridge"]}})
-        return dataclasses.replace(asked, bridge=BridgeName(tenant.bridges[0]))
-    require_bridge(tenant, asked.bridge)
-    return asked
+def network(tx: Tx, given: Terms, asked: Network) -> Network:
+    """On a bridge that may be used, the first of them where none is named; with the plan's VLAN."""
+    if asked.bridge is not None:
+        require_bridge(given, asked.bridge)
+    elif not given.bridges:
+        raise Invalid({"net": {"bridge": ["your tenant has no bridge"]}})
+    bridge = asked.bridge or BridgeName(given.bridges[0])
+    return dataclasses.replace(asked, bridge=bridge, vlan=_vlan(tx, given, asked.vlan))
 
 
-def require_bridge(tenant: Tenant, bridge: str) -> None:
-    if bridge not in tenant.bridges:
+def network_change(tx: Tx, given: Terms, asked: NetworkChange) -> NetworkChange:
+    """As `network`; a card that gets another bridge gets the plan's VLAN, too, and none is taken out of it."""
+    if asked.bridge is not None:
+        require_bridge(given, asked.bridge)
+    if asked.bridge is None and asked.vlan is None:
+        return asked
+    return dataclasses.replace(asked, vlan=_vlan(tx, given, asked.vlan))
+
+
+def require_bridge(given: Terms, bridge: str) -> None:
+    if bridge not in given.bridges:
         raise Invalid({"net": {"bridge": ["is not a bridge that you may use"]}})
+
+
+def _vlan(tx: Tx, given: Terms, asked: int | None) -> int | None:
+    """The plan's; where there is none, any that is no other plan's. Raises Invalid."""
+    if asked is None or asked == given.vlan:
+        return given.vlan
+    if given.vlan is not None or plans.has_vlan(tx, asked):
+        raise Invalid({"net": {"vlan": ["is not a VLAN that you may use"]}})
+    return asked
 
 
 class Sized(Protocol):
@@ -129,24 +179,23 @@ class Sized(Protocol):
     def placement(self) -> Placement: ...
 
 
-def place(tx: Tx, tenant: Tenant, spec: Sized, kind: GuestKind, medium: Medium) -> placement.Place:
+def place(tx: Tx, given: Terms, spec: Sized, kind: GuestKind, medium: Medium) -> placement.Place:
     wanted = placement.Wanted(
-        memory=spec.memory, disk_gb=spec.disk_gb, content=CONTENT[kind], granted=frozenset(tenant.storages),
-        storage=spec.storage, nodes=medium.nodes, affinity=frozenset(spec.placement.affinity),
-        anti_affinity=frozenset(spec.placement.anti_affinity),
+        memory=spec.memory, disk_gb=spec.disk_gb, content=CONTENT[kind], granted=given.storages,
+        storage=spec.storage, nodes=medium.nodes, first=given.first_storage,
+        affinity=frozenset(spec.placement.affinity), anti_affinity=frozenset(spec.placement.anti_affinity),
     )  # fmt: skip
-    return _choose(tx, tenant, wanted)
+    return _choose(tx, given.tenant, wanted)
 
 
 def place_on(
-    tx: Tx, tenant: Tenant, kind: GuestKind, node: str, *, disk_gb: int, named: StorageId | None
+    tx: Tx, given: Terms, kind: GuestKind, node: str, *, disk_gb: int, named: StorageId | None
 ) -> placement.Place:
     """A granted storage of this node that takes such a guest's disks and has room; the roomiest where none is named."""
     wanted = placement.Wanted(
-        memory=0, disk_gb=disk_gb, content=CONTENT[kind], granted=frozenset(tenant.storages),
-        storage=named, nodes=[node],
+        memory=0, disk_gb=disk_gb, content=CONTENT[kind], granted=given.storages, storage=named, nodes=[node]
     )  # fmt: skip
-    return _choose(tx, tenant, wanted)
+    return _choose(tx, given.tenant, wanted)
 
 
 def _choose(tx: Tx, tenant: Tenant, wanted: placement.Wanted) -> placement.Place:
