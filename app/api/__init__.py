@@ -23,6 +23,7 @@ from app.api import (
     groups,
     health,
     json,
+    legacy,
     limits,
     operations,
     plans,
@@ -90,6 +91,7 @@ URLS: Mapping[str, Mapping[str, type[MethodView]]] = {
         "/drift/<drift>/forget": drift.ForgetView,
         "/drift/<drift>/repair": drift.RepairView,
     },
+    "frontend": legacy.VIEWS,
     "health": {
         "/health": health.HealthView,
         "/ready": health.ReadyView,

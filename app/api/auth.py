@@ -13,14 +13,11 @@ from jwt.exceptions import PyJWTError
 
 from app import current
 from app.api.conventions import blp
+from app.api.legacy import words
 from app.api.schemas.auth import LogInSchema, PasswordChangeSchema, ProfileSchema, RefreshSchema, TokensSchema
 from app.domain.access import UserRole
 from app.domain.errors import Unauthenticated
 from app.domain.tenants import LogIn, User
-
-#: How the front end of `frontend-contract` writes "no limit", which natively is null.
-_NO_LIMIT = 999_999_999
-_FRONT_END_WORDS = {"vms": "guests", "cpu": "cores", "memory": "memory", "storage": "disk_gb"}
 
 
 class LogInView(MethodView):
@@ -99,7 +96,7 @@ def _address() -> str:
 
 
 def _profile(user: User, tenants: Any, quota: Mapping[str, Mapping[str, int | None]]) -> Mapping[str, Any]:
-    """USER of the log-in, with the members of the front end's contract beside our own."""
+    """USER of the log-in, with the front end's words beside our own."""
     return {
         "id": user.id,
         "username": user.username,
@@ -107,10 +104,5 @@ def _profile(user: User, tenants: Any, quota: Mapping[str, Mapping[str, int | No
         "is_admin": user.role == UserRole.ADMIN,
         "role": user.role,
         "tenants": tenants,
-        "quota": {part: _front_end_quota(quota[part]) for part in ("limit", "used")},
+        "quota": {part: {**quota[part], **words.quota(quota[part])} for part in ("limit", "used")},
     }
-
-
-def _front_end_quota(amounts: Mapping[str, int | None]) -> Mapping[str, int | None]:
-    shown = {word: amounts.get(name, 0) for word, name in _FRONT_END_WORDS.items()}
-    return {**amounts, **{word: _NO_LIMIT if amount is None else amount for word, amount in shown.items()}}

@@ -165,6 +165,13 @@ def _is_guest(text: str) -> bool:
         return False
 
 
+def _is_vmid(text: str) -> bool:
+    try:
+        return bool(VmId.parse(text))
+    except MalformedIdentifier:
+        return False
+
+
 def _is_snapshot(text: str) -> bool:
     try:
         return bool(SnapshotName.parse(text))
@@ -218,6 +225,7 @@ _PATH_FORMS: dict[str, Callable[[str], bool]] = {
     "tenant": _is_name,
     "upid": _is_upid,
     "user": _is_name,
+    "vmid": _is_vmid,
     "volid": _is_volid,
 }
 

@@ -39,6 +39,7 @@ _TAGS = {
     "templates": "The catalog of what may be deployed",
     "drift": "What was changed in Proxmox VE behind our back",
     "operations": "Long work: followed, cancelled, resolved",
+    "frontend": "What an existing front end calls: its own paths and shapes over the same services",
     "health": "Whether it lives and can be used",
 }
 _DESCRIPTION = (
@@ -54,6 +55,8 @@ _SECURITY = {
 _LOG_IN_ONLY = frozenset(
     {"/api/auth/logout", "/api/auth/change-password", "/api/api-keys", "/api/api-keys/{key}"}
 )  # fmt: skip
+#: What a body or a query names there is looked for among what the caller may see.
+_NAMES_WITHIN = frozenset({"/api/operations", "/api/drift", "/api/provisioning/deploy"})
 _REFUSALS = {
     400: "The request is not well-formed",
     401: "Not logged in, or no longer",
@@ -123,7 +126,7 @@ def _finish(path: str, method: str, operation: dict[str, Any], parameters: Seque
     elif path in _LOG_IN_ONLY:
         operation["security"] = [{"bearer": []}]
     refusals = {400, 422, 429} | (set() if is_public else {401, 403})
-    if parameters or "/proxmox/" in path or path in ("/api/operations", "/api/drift"):
+    if parameters or "/proxmox/" in path or path in _NAMES_WITHIN:
         refusals.add(404)
     if method in MUTATIONS:
         refusals |= {409, 413, 415}

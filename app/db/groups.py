@@ -46,6 +46,12 @@ def has_members(tx: Tx, group: str) -> bool:
     return tx.scalar(sa.select(sa.or_(users, tenants))) is True
 
 
+def of_users(tx: Tx) -> dict[str, str]:
+    """User id -> the name of his group; who is in none is absent."""
+    rows = tx.execute(sa.select(User.id, Group.name).join(Group, Group.id == User.group_id))
+    return dict(rows.all())
+
+
 def views(tx: Tx, rows: Sequence[Group]) -> list[domain.Group]:
     """In a fixed number of queries."""
     ids = [row.id for row in rows]

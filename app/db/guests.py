@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any
@@ -11,13 +12,14 @@ import orjson
 import sqlalchemy as sa
 
 from app.db import clusters, paging
-from app.db.models import Allocation, Backup, Cluster, Guest, InventoryGuest, VmidClaim
+from app.db.models import Allocation, Backup, Cluster, Guest, InventoryGuest, Operation, VmidClaim
 from app.db.models.guests import moment_text
 from app.db.session import Tx, now
 from app.domain.access import TenantScope
 from app.domain.errors import CapacityExceeded, Conflict, Invalid, NotFound
-from app.domain.guests import GuestKind, GuestState
+from app.domain.guests import GuestKind, GuestState, Standing
 from app.domain.identifiers import MalformedIdentifier, VmId
+from app.domain.operations import OPEN_STATES, OperationState
 from app.domain.paging import Page, PageRequest
 from app.domain.tenants import PoolMember
 
@@ -192,6 +194,56 @@ def _first_free(tx: Tx, cluster: str, span: range) -> VmId:
     if found is None:
         raise CapacityExceeded("All vmids of the configured range are in use.", remedy="Ask an administrator.")
     return VmId(found)
+
+
+# -- by number, whatever the kind
+
+
+def at_number(tx: Tx, scope: TenantScope, vmid: str) -> Guest:
+    """Raises NotFound, and Conflict `guest.ambiguous` where guests of several clusters in the scope have the number."""
+    try:
+        number = VmId.parse(vmid)
+    except MalformedIdentifier:
+        raise NotFound from None
+    rows = tx.scalars(sa.select(Guest).where(Guest.vmid == number)).all()
+    found = [row for row in rows if scope.contains(row.tenant_id)]
+    if not found:
+        raise NotFound
+    if len(found) > 1:
+        raise Conflict(
+            "Guests of several clusters have this number.", code="guest.ambiguous", remedy="Name the guest by its id."
+        )
+    return found[0]
+
+
+def standing(tx: Tx, tenant: str) -> Sequence[Standing]:
+    """The tenant's guests but for its templates, newest last, with what is open on each: one query."""
+    open_one = sa.and_(Operation.guest_id == Guest.id, Operation.state.in_(OPEN_STATES))
+    columns = (
+        Guest.id, Guest.vmid, Guest.name, Guest.kind, Guest.state, Guest.cores, Guest.memory, Guest.disk_gb,
+        Guest.created_at,
+    )  # fmt: skip
+    statement = (
+        sa.select(*columns, Operation.type, Operation.state, Operation.parameters)
+        .outerjoin(Operation, open_one)
+        .where(Guest.tenant_id == tenant, Guest.template.is_(False))
+        .order_by(Guest.created_at, Guest.id)
+    )
+    found = []
+    for row in tx.execute(statement):
+        doing, state, parameters = row[9:]
+        one = Standing(*row[:9], doing=doing, stuck=state == OperationState.STUCK)
+        going_on = state in (OperationState.PENDING, OperationState.RUNNING)
+        change = parameters["change"] if going_on and doing.endswith(".change") else None
+        found.append(_changed(one, change, parameters["before"]["disk_gb"]) if change is not None else one)
+    return found
+
+
+def _changed(one: Standing, change: Mapping[str, Any], disk_gb: int) -> Standing:
+    return dataclasses.replace(
+        one, cores=change["cores"] or one.cores, memory=change["memory"] or one.memory,
+        disk_gb=disk_gb + change["disk_increment_gb"],
+    )  # fmt: skip
 
 
 # -- counts

@@ -35,6 +35,17 @@ def owners(tx: Tx, tenant: str) -> set[str]:
     return set(tx.scalars(statement))
 
 
+def homes(tx: Tx, user: str | None = None) -> dict[str, str]:
+    """User id -> his home tenant, the one that he was a member of first; of all users, or of one."""
+    oldest = sa.select(Member.user_id, Member.tenant_id).join(Tenant, Tenant.id == Member.tenant_id)
+    if user is not None:
+        oldest = oldest.where(Member.user_id == user)
+    found: dict[str, str] = {}
+    for member, tenant in tx.execute(oldest.order_by(Member.created_at, Tenant.canonical)):
+        found.setdefault(member, tenant)
+    return found
+
+
 def put(tx: Tx, tenant: str, user: str, role: TenantRole) -> None:
     """Make the user a member, or give the member another role."""
     row = tx.get(Member, (tenant, user))

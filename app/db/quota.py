@@ -112,6 +112,28 @@ def used_by_user(tx: Tx, tenant: str) -> dict[tuple[str, str], dict[Dimension, i
     return sums
 
 
+def at_home(
+    tx: Tx, homes: Mapping[str, str]
+) -> tuple[dict[str, dict[Dimension, int]], dict[str, dict[Dimension, int]]]:
+    """`homes` is user -> tenant. The `limits` of each there, and what he takes there, in three queries."""
+    found: dict[str, dict[str, int | None]] = {user: {} for user in homes}
+    for limits_of_plan, user in tx.execute(_of_groups().add_columns(User.id)):
+        if user in found:
+            found[user].update(limits_of_plan)
+    own = sa.select(QuotaLimit.tenant_id, QuotaLimit.user_id, QuotaLimit.dimension, QuotaLimit.amount)
+    for tenant, user, dimension, amount in tx.execute(own.where(QuotaLimit.user_id != TENANT)):
+        if homes.get(user) == tenant:
+            found[user][dimension] = amount
+    sums = {user: dict.fromkeys(Dimension, 0) for user in homes}
+    group = (Allocation.tenant_id, Allocation.user_id, Allocation.dimension)
+    for tenant, user, dimension, taken in tx.execute(
+        sa.select(*group, sa.func.sum(Allocation.amount)).group_by(*group)
+    ):
+        if homes.get(user) == tenant:
+            sums[user][Dimension(dimension)] = int(taken)
+    return {user: _set(amounts) for user, amounts in found.items()}, sums
+
+
 def allocate(tx: Tx, guest: Guest, amounts: Amounts) -> None:
     """Charge a guest's tenant and maker; a dimension the guest has already is set to the new amount."""
     there = {row.dimension: row for row in tx.scalars(sa.select(Allocation).where(Allocation.guest_id == guest.id))}

@@ -7,7 +7,7 @@ from uuid import UUID
 import sqlalchemy as sa
 
 from app.db import paging
-from app.db.models import Guest, Template
+from app.db.models import Guest, Template, Tenant
 from app.db.session import Tx
 from app.domain import templates as domain
 from app.domain.errors import NotFound
@@ -80,6 +80,21 @@ def published_by(tx: Tx, ref: str) -> domain.Template | None:
         condition = Template.name == ref
     rows = tx.scalars(sa.select(Template).where(Template.published, condition).limit(2)).all()
     return view(rows[0]) if len(rows) == 1 else None
+
+
+def offered(tx: Tx, tenant: Tenant | None) -> list[domain.Template]:
+    """The published ones that a tenant may use, by name: of its cluster, on storages that were granted to it; all of
+    them where there is no tenant."""
+    statement = sa.select(Template).where(Template.published).order_by(Template.name, Template.id)
+    if tenant is not None:
+        statement = statement.where(Template.cluster_id == tenant.cluster_id)
+    rows = [view(row) for row in tx.scalars(statement)]
+    granted = None if tenant is None else frozenset(tenant.storages)
+    return [row for row in rows if row.volid is None or granted is None or row.volid.partition(":")[0] in granted]
+
+
+def every(tx: Tx) -> list[domain.Template]:
+    return [view(row) for row in tx.scalars(sa.select(Template).order_by(Template.name, Template.id))]
 
 
 def published_guests(tx: Tx, kind: GuestKind, vmid: int) -> dict[str, Template]:

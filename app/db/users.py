@@ -85,5 +85,9 @@ def page(tx: Tx, request: PageRequest, *, group: str | None = None) -> Page[doma
     return Page([view(row) for row in rows.data], rows.count, rows.next)
 
 
+def every(tx: Tx) -> list[domain.User]:
+    return [view(row) for row in tx.scalars(sa.select(User).order_by(User.canonical))]
+
+
 def view(row: User) -> domain.User:
     return domain.User(row.id, row.username, UserRole(row.role), row.disabled, row.created_at)

@@ -27,6 +27,7 @@ class DeploymentSpec:
     net: Network = field(default_factory=Network)
     tags: tuple[Tag, ...] = ()
     start: bool = True
+    onboot: bool = False
     placement: Placement = field(default_factory=Placement)
 
 

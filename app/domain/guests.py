@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from datetime import datetime
 from enum import StrEnum
 
 from app.domain.identifiers import BridgeName, GuestName, StorageId, Tag, VmId, Volid
@@ -72,7 +73,7 @@ class Placement:
 
 @dataclass(frozen=True)
 class ContainerSpec:
-    """What a container is to be. `memory`, `swap` MiB; `disk_gb` GiB."""
+    """What a container is to be. `memory`, `swap` MiB; `disk_gb` GiB; `onboot`: it starts when its node starts."""
 
     name: GuestName
     template: str
@@ -87,6 +88,7 @@ class ContainerSpec:
     nesting: bool = False
     tags: tuple[Tag, ...] = ()
     start: bool = False
+    onboot: bool = False
     placement: Placement = field(default_factory=Placement)
 
 
@@ -107,6 +109,7 @@ class VmSpec:
     cloud_init: CloudInit | None = None
     tags: tuple[Tag, ...] = ()
     start: bool = False
+    onboot: bool = False
     placement: Placement = field(default_factory=Placement)
 
 
@@ -195,6 +198,33 @@ class Rebuild:
     template: str
     log_in: LogIn = field(default_factory=LogIn)
     start: bool = False
+
+
+@dataclass(frozen=True)
+class Located:
+    """Which guest a number means, and the state that it was last seen in."""
+
+    kind: GuestKind
+    id: str
+    state: GuestState
+
+
+@dataclass(frozen=True)
+class Standing:
+    """A guest as it was agreed to be: `cores`, `memory` (MiB) and `disk_gb` are those that an open change gives it.
+    `doing` is the type of the operation that is open on it, `stuck` whether that one needs somebody's help."""
+
+    id: str
+    vmid: int
+    name: str
+    kind: str
+    state: str
+    cores: int
+    memory: int
+    disk_gb: int
+    created_at: datetime
+    doing: str | None = None
+    stuck: bool = False
 
 
 @dataclass(frozen=True)

@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from enum import StrEnum
+from typing import Any
+
+from app.domain.access import UserRole
 
 
 class Dimension(StrEnum):
@@ -26,3 +30,16 @@ class Dimension(StrEnum):
 Amounts = Mapping[Dimension, int]
 Limits = Mapping[Dimension, int]
 """A dimension that is absent is unlimited."""
+
+
+@dataclass(frozen=True)
+class UserQuota:
+    """A user's own limits and use in his home tenant; of a limit None is unlimited, and without a tenant all are 0.
+    `group` is the name of the one that he is in."""
+
+    user: str
+    username: str
+    role: UserRole
+    group: str | None
+    limits: Mapping[Any, int | None]
+    used: Mapping[Any, int]

@@ -116,6 +116,19 @@ def home(ctx: Context) -> str | None:
     return next(iter(ctx.memberships), None)
 
 
+def home_for(ctx: Context, privilege: Privilege) -> str:
+    """The home tenant of a caller who has `privilege` there. Raises Invalid `tenant.required` for who is in none,
+    Forbidden; for who sees all tenants and has it in none it is Forbidden, too."""
+    require_scope(ctx, privilege)
+    tenant = home(ctx)
+    if tenant is None:
+        if visible(ctx).tenants is None:
+            require(ctx, privilege)
+        raise Invalid({"tenant": ["you are in none"]}, code="tenant.required", remedy="Ask an administrator.")
+    require(ctx, privilege, on=tenant)
+    return tenant
+
+
 def only_tenant(ctx: Context) -> str:
     """The tenant of who names none. Raises Invalid where he is not in exactly one."""
     if len(ctx.memberships) != 1:

@@ -29,6 +29,7 @@ class Parameters(guest.MadeParameters):
     nesting: bool
     tags: list[str]
     start: bool
+    onboot: bool = False
     kind: str = GuestKind.CT
 
 
@@ -43,10 +44,13 @@ def create(run: Run, p: Parameters) -> Upid | None:
     )
 
 
-def tag(run: Run, p: Parameters) -> None:
+def configure(run: Run, p: Parameters) -> None:
     """PVE takes no tags from a tenant while it makes a container."""
-    if p.tags:
-        guest.as_tenant(run, p).update({"tags": ";".join(Tag.parse(tag) for tag in p.tags)})
+    wanted = {"tags": ";".join(Tag.parse(tag) for tag in p.tags)} if p.tags else {}
+    if p.onboot:
+        wanted["onboot"] = "1"
+    if wanted:
+        guest.as_tenant(run, p).update(wanted)
 
 
 def start(run: Run, p: Parameters) -> Upid | None:
@@ -84,7 +88,7 @@ SAGA = Saga(
         Step("reserved", undo=guest.release),
         Step("created", create, undo=guest.make_gone),
         Step("verified", guest.check_made),
-        Step("tagged", tag),
+        Step("configured", configure),
         Step("started", start),
         Step("active", guest.settled_state),
     ),

@@ -17,10 +17,12 @@ from app.sagas import guest
 
 @dataclass(frozen=True, kw_only=True)
 class Parameters(guest.GuestParameters):
-    """`force` cuts the power; `timeout` is how many seconds a guest has to shut down by itself."""
+    """`force` cuts the power; `timeout` is how many seconds a guest has to shut down by itself; `surely`: one that has
+    not is stopped then."""
 
     force: bool = False
     timeout: int = 60
+    surely: bool = False
 
 
 # -- functions
@@ -32,7 +34,7 @@ def stop(run: Run, p: Parameters) -> Upid | None:
     api = guest.as_tenant(run, p)
     if api.status().status != "running":
         return None
-    return api.stop() if p.force else api.shutdown(timeout=p.timeout)
+    return api.stop() if p.force else api.shutdown(timeout=p.timeout, force=p.surely)
 
 
 def reboot(run: Run, p: Parameters) -> Upid | None:

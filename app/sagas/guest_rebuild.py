@@ -78,7 +78,7 @@ def configure(run: Run, p: Parameters) -> None:
     if isinstance(p, VmParameters):
         vm_create.configure(run, p)
     else:
-        ct_create.tag(run, p)
+        ct_create.configure(run, p)
     kept = {**p.kept, "description": marked(unmarked(p.kept.get("description") or ""), owner_mark(p.guest))}
     given = {option: value for option, value in kept.items() if value is not None}
     guest.as_tenant(run, p).update(given, delete=kept.keys() - given.keys())

@@ -35,6 +35,7 @@ class Parameters(guest.MadeParameters):
     password: str | None
     tags: list[str]
     start: bool
+    onboot: bool = False
     kind: str = GuestKind.VM
 
 
@@ -56,6 +57,8 @@ def configure(run: Run, p: Parameters) -> None:
     """A clone comes with its template's size, network and tags."""
     if p.template_vmid is not None:
         guest.as_tenant(run, p).apply(_settings(run, p))
+    if p.onboot:
+        guest.as_tenant(run, p).update({"onboot": "1"})
 
 
 def grow(run: Run, p: Parameters) -> Upid | None:

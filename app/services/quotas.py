@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
-from app.db import audit, members, quota, tenants
+from app.db import audit, groups, members, quota, tenants, users
 from app.db.session import Database, Tx
 from app.domain.access import Context, Privilege, TenantRole
-from app.domain.errors import NotFound
-from app.domain.quota import Dimension
+from app.domain.errors import Invalid, NotFound
+from app.domain.quota import Dimension, UserQuota
 from app.domain.tenants import Usage
+from app.policy import quota as quota_rules
 from app.policy import rules
 
 _RUNNING = {"cores": Dimension.RUNNING_CORES, "memory": Dimension.RUNNING_MEMORY}
@@ -60,6 +61,44 @@ class Quotas:
                     for (user, name), amounts in sorted(by_user.items())
                 ],
             )
+
+    def of_users(self, ctx: Context) -> Sequence[UserQuota]:
+        """All users of the house by name, in a fixed number of queries."""
+        rules.require(ctx, Privilege.USER_AUDIT)
+        nothing = dict.fromkeys(Dimension, 0)
+        with self._db.read() as tx:
+            homes, named = members.homes(tx), groups.of_users(tx)
+            limits, used = quota.at_home(tx, homes)
+            return [
+                UserQuota(
+                    user.id, user.username, user.role, named.get(user.id),
+                    _complete(limits[user.id]) if user.id in homes else nothing, used.get(user.id, nothing),
+                )
+                for user in users.every(tx)
+            ]  # fmt: skip
+
+    def put_at_home(
+        self, ctx: Context, ref: str, changes: Mapping[Dimension, int | None]
+    ) -> tuple[Mapping[Dimension, int | None], Mapping[Dimension, int]]:
+        """Change a user's own limits in his home tenant, and the tenant's with them where nobody else is in it, so that
+        what is set is what binds. Gives what binds, and the use that counts against it. Raises Invalid
+        `tenant.required` for who is in none."""
+        rules.require(ctx, Privilege.QUOTA_MODIFY)
+        with self._db.begin() as tx:
+            user = users.find(tx, ref)
+            tenant = members.homes(tx, user.id).get(user.id)
+            if tenant is None:
+                raise Invalid({"tenant": ["the user is in none"]}, code="tenant.required", remedy="Make him a member.")
+            tenants.lock(tx, tenant)
+            quota.set_limits(tx, tenant, changes, user.id)
+            if members.roles(tx, tenant).keys() == {user.id}:
+                quota.set_limits(tx, tenant, changes)
+            told = ",".join(f"{dimension}={amount}" for dimension, amount in sorted(changes.items()))
+            audit.record(tx, ctx, "quota.put", tenant=tenant, subject=f"{user.username} {told}")
+            return quota_rules.binding(
+                quota.limits(tx, tenant), quota.used(tx, tenant),
+                own_limits=quota.limits(tx, tenant, user.id), own_used=quota.used(tx, tenant, user.id),
+            )  # fmt: skip
 
 
 def _require_member(tx: Tx, tenant: str, user: str | None) -> None:

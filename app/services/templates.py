@@ -10,7 +10,7 @@ from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from app.db import audit, clusters, templates
+from app.db import audit, clusters, templates, tenants
 from app.db.models import Cluster
 from app.db.models import Template as Row
 from app.db.session import Database, Tx
@@ -42,6 +42,19 @@ class Templates:
         rules.require(ctx, Privilege.TEMPLATE_AUDIT)
         with self._db.read() as tx:
             return templates.page(tx, request, published_only=_published_only(ctx))
+
+    def offered(self, ctx: Context) -> Sequence[Template]:
+        """What the caller's home tenant may deploy, by name; all that is published for who has none."""
+        rules.require(ctx, Privilege.TEMPLATE_AUDIT)
+        home = rules.home(ctx)
+        with self._db.read() as tx:
+            return templates.offered(tx, tenants.get(tx, home) if home is not None else None)
+
+    def every(self, ctx: Context) -> Sequence[Template]:
+        """Published or not, by name, for administrators and auditors."""
+        rules.require(ctx, Privilege.CLUSTER_AUDIT)
+        with self._db.read() as tx:
+            return templates.every(tx)
 
     def get(self, ctx: Context, template: str) -> Template:
         rules.require(ctx, Privilege.TEMPLATE_AUDIT)

@@ -20,7 +20,7 @@ from tests.house import ADMIN_PASSWORD, Caller
 ID = "6f9619ff-8b86-d011-b42d-00cf4fc964ff"
 VOLID = "local:iso/debian.iso"
 UPID = "UPID:n1:000003F1:0005825E:6B01FC5F:vzcreate:10005:root@pam:"
-OTHER_IDS = {"upid": UPID, "snapshot": "before", "disk": "scsi0", "pos": "0"}
+OTHER_IDS = {"upid": UPID, "snapshot": "before", "disk": "scsi0", "pos": "0", "vmid": "10007"}
 ORIGIN = "http://localhost:5173"
 
 

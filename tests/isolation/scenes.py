@@ -121,6 +121,7 @@ def _scene(house: House, template: str, *, second_disks: bool = False, rules: in
         "tenants": (tenant["id"], tenant["name"]),
         "cts": (ct["id"], str(ct["vmid"])),
         "vms": (machine["id"], str(machine["vmid"])),
+        "resources": (str(ct["vmid"]), str(machine["vmid"])),
         "operations": (made_ct["id"],),
         "snapshots": (snapshot,),
         "disks": ("scsi1", "mp0") if second_disks else ("scsi0", "rootfs"),

@@ -84,6 +84,7 @@ PATHS: Mapping[str, Reference] = {
         "drift",
         "plans",
         "groups",
+        "resources",
     )
 }
 
@@ -141,6 +142,8 @@ PLAIN: Mapping[str, str] = {
     "ssh_keys": "a public key itself",
     "source": "addresses that a firewall rule is about; of a template what the cluster has, named by administrators",
     "sources": "the same of several templates",
+    "templates.volid": "the same of several templates",
+    "proxmox_template_volid": "the same of one",
     "logo_url": "where a browser finds a picture",
     "flavor": "a named size, of the house's",
     "flavors": "the same, which a plan allows",
@@ -191,10 +194,16 @@ ADMINISTRATORS = frozenset(
         "DELETE /api/groups/{group}", "GET /api/groups/{group}/users", "GET /api/groups/{group}/tenants",
         "PUT /api/groups/{group}/users/{user}", "DELETE /api/groups/{group}/users/{user}",
         "PUT /api/groups/{group}/tenants/{tenant}", "DELETE /api/groups/{group}/tenants/{tenant}",
+        "GET /api/admin/users", "PUT /api/admin/users/{user}/quota",
+        "GET /api/admin/templates", "GET /api/admin/templates/scan", "POST /api/admin/templates/import",
+        "PUT /api/admin/templates/{template}", "DELETE /api/admin/templates/{template}",
+        "PUT /api/admin/templates/{template}/toggle",
+        "GET /api/catalog/admin/templates", "POST /api/catalog/admin/templates",
+        "PUT /api/catalog/admin/templates/{template}", "DELETE /api/catalog/admin/templates/{template}",
         "POST /api/drift/{drift}/adopt", "POST /api/drift/{drift}/forget", "POST /api/drift/{drift}/repair",
     }
 )  # fmt: skip
-#: Of the changes outside `/api/proxmox`, an operator may make these; all others are refused to him.
+#: Of the changes outside what is about guests alone, an operator may make these; all others are refused to him.
 OPERATORS = frozenset({"POST /api/operations/{operation}/cancel", "POST /api/deployments"})
 
 _NOUNS = frozenset(
@@ -239,4 +248,4 @@ def reference(field: Field) -> Reference | None:
 
 
 def may_be_operators(route: Route) -> bool:
-    return str(route) in OPERATORS or route.path.startswith("/api/proxmox/")
+    return str(route) in OPERATORS or route.path.startswith(("/api/proxmox/", "/api/provisioning/"))

@@ -87,7 +87,8 @@ def fill(path: str, ids: Mapping[str, str | tuple[str, ...]]) -> str:
 
 
 def told(answer: TestResponse) -> tuple[int, str]:
-    return answer.status_code, (answer.get_json(silent=True) or {}).get("code", "")
+    said = answer.get_json(silent=True)
+    return answer.status_code, said.get("code", "") if isinstance(said, dict) else ""
 
 
 def send(caller: Caller, route: Route, scene: Scene) -> TestResponse:

@@ -22,9 +22,10 @@ ROUTES = routes()
 ADMINISTRATION = re.compile(r"/api/proxmox/(vms|cts)/\{guest\}/migrate$")
 ON_GUESTS = [
     route for route in ROUTES
-    if re.match(r"/api/(proxmox/(vms|cts|guests)|deployments)\b", route.path) and not ADMINISTRATION.match(route.path)
+    if re.match(r"/api/(proxmox/(vms|cts|guests)|deployments|provisioning)\b", route.path)
+    and not ADMINISTRATION.match(route.path)
 ]  # fmt: skip
-ON_ONE_GUEST = [route for route in ON_GUESTS if "{guest}" in route.path]
+ON_ONE_GUEST = [route for route in ON_GUESTS if "{guest}" in route.path or "{vmid}" in route.path]
 ELSEWHERE = [
     route for route in ROUTES
     if route not in ON_GUESTS and not ADMINISTRATION.match(route.path)
@@ -47,7 +48,9 @@ OF_A_DISK = re.compile(r"/disks/")
 #: One that the guest does not boot from.
 SECOND_DISK = {"cts": "mp0", "vms": "scsi1"}
 #: These are answered from the inventory and cost PVE nothing.
-FROM_INVENTORY = re.compile(r"/(vms|cts)(/\{guest\}(/snapshots|/backups|/backup-schedules(/\{schedule\})?)?)?$")
+FROM_INVENTORY = re.compile(
+    r"/(vms|cts)(/\{guest\}(/snapshots|/backups|/backup-schedules(/\{schedule\})?)?)?$|/provisioning/resources(/\{vmid\}/snapshots)?$"
+)
 OF_A_BACKUP = re.compile(r"/backups/")
 #: Rows of ours; what comes of them is asked of PVE when their moment comes.
 OF_SCHEDULES = re.compile(r"/backup-schedules")
@@ -133,7 +136,12 @@ def make_guest(route: Route, owner: Caller) -> dict[str, Any]:
 def send(route: Route, caller: Caller, guest: Mapping[str, Any] | None, **named: Any) -> TestResponse:
     path = route.path.removeprefix("/api")
     if guest is not None:
-        named_in_path = {"{guest}": guest["id"], "{snapshot}": "before", "{disk}": SECOND_DISK[kind_of(route)]}
+        named_in_path = {
+            "{guest}": guest["id"],
+            "{vmid}": str(guest["vmid"]),
+            "{snapshot}": "before",
+            "{disk}": SECOND_DISK[kind_of(route)],
+        }
         named_in_path |= {"{backup}": guest.get("backup", ""), "{schedule}": guest.get("schedule", ""), "{pos}": "0"}
         for parameter, value in named_in_path.items():
             path = path.replace(parameter, value)
@@ -176,7 +184,7 @@ def test_work_on_guests_is_done_with_the_tenant_s_own_token(
     house: House, tenant: dict[str, Any], owner: Caller, route: Route
 ) -> None:
     """L11: proven from the log of the calls that arrived."""
-    of_one = "{guest}" in route.path or OF_MANY_THAT_ARE.search(route.path)
+    of_one = route in ON_ONE_GUEST or OF_MANY_THAT_ARE.search(route.path)
     guest = make_guest(route, owner) if of_one else None
     mark = house.pve.mark()
     answer = send(route, owner, guest)

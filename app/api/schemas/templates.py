@@ -19,6 +19,10 @@ def _source(**more: Any) -> Text:
     return Text(least=1, most=256, metadata={"description": told}, **more)
 
 
+def logo_url() -> Text:
+    return Text(least=1, most=500, validate=_LOGO, allow_none=True)
+
+
 def _name(**more: Any) -> Text:
     return Text(least=1, most=64, **more)
 
@@ -49,7 +53,7 @@ class TemplateUpdateSchema(Schema):
     name = _name()
     description = Lines(most=2000)
     category = Choice(TemplateCategory)
-    logo_url = Text(least=1, most=500, validate=_LOGO, allow_none=True)
+    logo_url = logo_url()
     cores = Whole(1, 512)
     memory = Whole(16, 4_194_304, metadata={"description": "MiB"})
     disk_gb = Whole(1, 65_536, metadata={"description": "GiB; it may only grow."})

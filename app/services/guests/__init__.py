@@ -17,7 +17,9 @@ from app.domain.guests import (
     GuestFilter,
     GuestKind,
     GuestState,
+    Located,
     Placement,
+    Standing,
     VmSpec,
 )
 from app.domain.identifiers import Volid
@@ -54,7 +56,7 @@ class Guests(Making):
                     disk_gb=spec.disk_gb, memory=spec.memory, swap=spec.swap, cores=spec.cores,
                     net=dataclasses.asdict(net), ssh_keys=list(spec.ssh_keys),
                     password=self._seal(spec.password, row), nesting=spec.nesting, tags=list(spec.tags),
-                    start=spec.start,
+                    start=spec.start, onboot=spec.onboot,
                 ),
                 to_node(row),
             )  # fmt: skip
@@ -82,6 +84,7 @@ class Guests(Making):
                     iso=medium.iso, image=medium.image, template_vmid=medium.vmid,
                     template_node=_only(medium.nodes) if medium.vmid else None, cloud_init=public,
                     password=self._seal(init.password if init else None, row), tags=list(spec.tags), start=spec.start,
+                    onboot=spec.onboot,
                 ),
                 to_storage(row) if medium.vmid else to_node(row),
             )  # fmt: skip
@@ -110,6 +113,30 @@ class Guests(Making):
                 unprivileged=_flag("unprivileged", wanted.unprivileged),
             )  # fmt: skip
             return guests.page(tx, scope, kind, conditions, request)
+
+    def at_home(self, ctx: Context) -> Sequence[Standing]:
+        """All guests of the caller's home tenant but its templates, newest last; none for who has no tenant."""
+        rules.require_scope(ctx, Privilege.GUEST_AUDIT)
+        home = rules.home(ctx)
+        if home is None:
+            return []
+        rules.require(ctx, Privilege.GUEST_AUDIT, on=home)
+        with self._db.read() as tx:
+            return guests.standing(tx, home)
+
+    def located(self, ctx: Context, vmid: str) -> Located:
+        """Which guest that he may see a caller means who knows numbers alone. Raises NotFound, Conflict
+        `guest.ambiguous`. What he may do with it is asked when he does it."""
+        with self._db.read() as tx:
+            row = guests.at_number(tx, rules.visible(ctx), vmid)
+            return Located(GuestKind(row.kind), row.id, GuestState(row.state))
+
+    def number(self, ctx: Context, guest: str) -> int | None:
+        """The vmid of a guest, for who may follow its operations; None where it is gone."""
+        rules.require_scope(ctx, Privilege.OPERATION_AUDIT)
+        with self._db.read() as tx:
+            found = guests.among(tx, rules.visible(ctx), [guest])
+            return found[guest].vmid if guest in found else None
 
     def get(self, ctx: Context, kind: GuestKind, ref: str) -> dict[str, Any]:
         with self._db.read() as tx:
@@ -159,11 +186,13 @@ class Guests(Making):
             claims.claim(tx, row, quota_rules.of_running(cores=row.cores, memory=row.memory))
             return self._act(tx, ctx, row, guest_power.STARTS[kind], guest_power.Parameters(**guest.target(ctx, row)))
 
-    def stop(self, ctx: Context, kind: GuestKind, ref: str, *, force: bool, timeout: int) -> Operation:
-        """Shuts down within `timeout` seconds; `force` cuts the power."""
+    def stop(
+        self, ctx: Context, kind: GuestKind, ref: str, *, force: bool = False, timeout: int = 60, surely: bool = False
+    ) -> Operation:
+        """Shuts down within `timeout` seconds, or, `surely`, is stopped then; `force` cuts the power at once."""
         with self._db.begin() as tx:
             row = self._free_guest(tx, ctx, kind, ref, Privilege.GUEST_POWER)
-            parameters = guest_power.Parameters(**guest.target(ctx, row), force=force, timeout=timeout)
+            parameters = guest_power.Parameters(**guest.target(ctx, row), force=force, timeout=timeout, surely=surely)
             return self._act(tx, ctx, row, guest_power.STOPS[kind], parameters)
 
     def reboot(self, ctx: Context, kind: GuestKind, ref: str) -> Operation:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from app.db import flavors, templates
+import dataclasses
+
+from app.db import flavors, templates, tenants
 from app.db.session import Database, Tx
 from app.domain.access import Context, Privilege
 from app.domain.deployments import Deployed, DeploymentSpec
@@ -17,6 +19,17 @@ class Deployments:
     def __init__(self, db: Database, guests: Guests) -> None:
         self._db = db
         self._guests = guests
+
+    def deploy_at_home(self, ctx: Context, spec: DeploymentSpec) -> Deployed:
+        """As `deploy`, in the caller's home tenant, whatever is named. Raises NotFound for a template that is not
+        offered there, Invalid `tenant.required` for who has no tenant."""
+        home = rules.home_for(ctx, Privilege.GUEST_ALLOCATE)
+        with self._db.read() as tx:
+            offered = templates.offered(tx, tenants.get(tx, home))
+        template = next((one.id for one in offered if spec.template in (one.id, one.name)), None)
+        if template is None:
+            raise NotFound
+        return self.deploy(ctx, dataclasses.replace(spec, template=template, placement=Placement(tenant=home)))
 
     def deploy(self, ctx: Context, spec: DeploymentSpec) -> Deployed:
         """Raises as the creation of a guest does, and Invalid for a template that is not published, a flavor that is
@@ -37,7 +50,7 @@ class Deployments:
                 ContainerSpec(
                     name=spec.name, template=template.id, memory=memory, cores=cores, storage=spec.storage,
                     disk_gb=disk_gb, net=spec.net, ssh_keys=spec.ssh_keys, password=password, tags=spec.tags,
-                    start=spec.start, placement=spec.placement,
+                    start=spec.start, onboot=spec.onboot, placement=spec.placement,
                 ),
             )  # fmt: skip
         else:
@@ -47,7 +60,7 @@ class Deployments:
                 VmSpec(
                     name=spec.name, template=template.id, memory=memory, cores=cores, storage=spec.storage,
                     disk_gb=disk_gb, net=spec.net, cloud_init=init if _may_log_in(spec, template) else None,
-                    tags=spec.tags, start=spec.start, placement=spec.placement,
+                    tags=spec.tags, start=spec.start, onboot=spec.onboot, placement=spec.placement,
                 ),
             )  # fmt: skip
         return Deployed(operation, made)
