@@ -52,6 +52,7 @@ from app.services.nodes import Nodes
 from app.services.operations import Operations
 from app.services.plans import Plans
 from app.services.plans.groups import Groups
+from app.services.plans.planned_groups import PlannedGroups
 from app.services.pools import Pools
 from app.services.quotas import Quotas
 from app.services.security_groups import QUEUE as FIREWALL_QUEUE
@@ -97,6 +98,7 @@ def build(settings: Settings) -> House:
     stale = timedelta(seconds=max(60.0, 3 * settings.inventory_interval))
     guests = Guests(db, engine, credentials, rules)
     deployments = Deployments(db, guests)
+    plans, groups = Plans(db, engine), Groups(db, engine)
     services = Services(
         auth=Auth(db, refresh_lifetime=timedelta(days=settings.refresh_token_days)),
         api_keys=ApiKeys(db),
@@ -104,8 +106,9 @@ def build(settings: Settings) -> House:
         tenants=Tenants(db, engine, realm="pve", catalog=settings.catalog_pool, vmid_rest=rules.vmid_rest),
         members=Members(db),
         quotas=Quotas(db),
-        plans=Plans(db, engine),
-        groups=Groups(db, engine),
+        plans=plans,
+        groups=groups,
+        planned_groups=PlannedGroups(db, plans, groups),
         access=Access(db, credentials, catalog=settings.catalog_pool),
         clusters=Clusters(db, credentials),
         nodes=Nodes(db, credentials),

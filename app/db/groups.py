@@ -25,6 +25,11 @@ def page(tx: Tx, request: PageRequest) -> Page[domain.Group]:
     return Page(views(tx, rows.data), rows.count, rows.next)
 
 
+def every(tx: Tx) -> Sequence[Group]:
+    """By name."""
+    return tx.scalars(sa.select(Group).order_by(Group.canonical)).all()
+
+
 def find(tx: Tx, ref: str) -> Group:
     """By id or name. Raises NotFound."""
     return _one(tx.scalar(sa.select(Group).where(_by_ref(ref))))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from uuid import UUID
 
 import sqlalchemy as sa
@@ -42,6 +42,11 @@ def locked(tx: Tx, ref: str) -> Plan:
     if row is None:
         raise NotFound
     return row
+
+
+def those(tx: Tx, ids: Collection[str]) -> Sequence[Plan]:
+    """Those of these ids that are there."""
+    return tx.scalars(sa.select(Plan).where(Plan.id.in_(ids))).all()
 
 
 def of_tenant(tx: Tx, tenant: str) -> Plan | None:

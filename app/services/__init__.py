@@ -28,6 +28,7 @@ from app.services.nodes import Nodes
 from app.services.operations import Operations
 from app.services.plans import Plans
 from app.services.plans.groups import Groups
+from app.services.plans.planned_groups import PlannedGroups
 from app.services.pools import Pools
 from app.services.quotas import Quotas
 from app.services.security_groups import SecurityGroups
@@ -50,6 +51,7 @@ class Services:
     quotas: Quotas
     plans: Plans
     groups: Groups
+    planned_groups: PlannedGroups
     access: Access
     clusters: Clusters
     nodes: Nodes
