@@ -55,6 +55,7 @@ from app.services.plans.groups import Groups
 from app.services.plans.planned_groups import PlannedGroups
 from app.services.pools import Pools
 from app.services.quotas import Quotas
+from app.services.rehearsals import Rehearsals
 from app.services.security_groups import QUEUE as FIREWALL_QUEUE
 from app.services.security_groups import SecurityGroups
 from app.services.storages import QUEUE as MEDIA_QUEUE
@@ -137,6 +138,7 @@ def build(settings: Settings) -> House:
         templates=Templates(db, credentials, catalog=settings.catalog_pool),
         health=Health(db, lease=LEASE, stale=stale),
         idempotency=IdempotencyKeys(db),
+        rehearsals=Rehearsals(db, REGISTRY),
     )
     return House(settings, db, credentials, engine, services)
 

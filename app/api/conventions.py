@@ -28,12 +28,14 @@ from flask.typing import ResponseReturnValue
 from flask.views import MethodView
 from webargs import core
 from webargs.flaskparser import FlaskParser
+from werkzeug.datastructures import MultiDict
 
 from app import current
 from app.api import errors, json
 from app.api.schemas.fields import is_printable
 from app.api.schemas.lists import page_of
 from app.api.schemas.operations import OperationSchema
+from app.api.schemas.rehearsal import DryRunSchema
 from app.domain.access import IdempotencyKey
 from app.domain.deployments import Deployed
 from app.domain.errors import Busy, Invalid
@@ -58,6 +60,12 @@ PREFER_HEADER: Mapping[str, Any] = {
     "in": "header", "name": "Prefer", "required": False, "schema": {"type": "string"},
     "description": "`wait=N`: answer when the operation has ended, or after N seconds (at most 120).",
 }  # fmt: skip
+DRY_RUN = "dry_run"
+DRY_RUN_QUERY: Mapping[str, Any] = {
+    "in": "query", "name": DRY_RUN, "required": False, "schema": {"type": "boolean"},
+    "description": "`true`: answer with the plan (placement, quota, calls to Proxmox VE, what would be refused) and "
+                   "do nothing.",
+}  # fmt: skip
 IF_MATCH_HEADER: Mapping[str, Any] = {
     "in": "header", "name": "If-Match", "required": False, "schema": {"type": "string"},
     "description": "The ETag of the guest's configuration: changed meanwhile, the request is refused with 412.",
@@ -72,6 +80,12 @@ class Parser(FlaskParser):
 
     def _raw_load_json(self, req: Request) -> Any:
         return read_json(req) if req.get_data() else core.missing
+
+    def load_querystring(self, req: Request, schema: marshmallow.Schema) -> Any:
+        if not may_rehearse(req):
+            return super().load_querystring(req, schema)
+        given = MultiDict((name, value) for name, value in req.args.items(multi=True) if name != DRY_RUN)
+        return self._makeproxy(given, schema)
 
     def handle_error(
         self, error: marshmallow.ValidationError, req: Request, schema: marshmallow.Schema, **_: Any
@@ -182,7 +196,7 @@ class Blueprint(flask_smorest.Blueprint):  # type: ignore[misc]
         if doc_info.get("streamed"):
             doc["requestBody"] = dict(doc_info["streamed"])
         elif method in MUTATIONS:
-            doc.setdefault("parameters", []).append(dict(IDEMPOTENCY_HEADER))
+            doc.setdefault("parameters", []).extend([dict(IDEMPOTENCY_HEADER), dict(DRY_RUN_QUERY)])
         if doc_info.get("is_operation"):
             doc.setdefault("parameters", []).append(dict(PREFER_HEADER))
         if doc_info.get("if_match"):
@@ -236,6 +250,8 @@ def _no_content(status: int = HTTPStatus.NO_CONTENT) -> Response:
 def _repeatable(view: View, once: Collection[str] = (), face: Face | None = None) -> View:
     @wraps(view)
     def answer(*args: Any, **kwargs: Any) -> ResponseReturnValue:
+        if _is_rehearsal():
+            return json.answer(DryRunSchema().dump(current.services.rehearsals.run(lambda: view(*args, **kwargs))))
         document: Document = _own_words if face is None else lambda operation: face(operation, *args[1:], **kwargs)
         key = _idempotency_key()
         if key is None:
@@ -260,6 +276,20 @@ def _repeatable(view: View, once: Collection[str] = (), face: Face | None = None
     return answer
 
 
+def may_rehearse(req: Request) -> bool:
+    """Whether this request may be a dry run: one of somebody who is logged in that changes something."""
+    return req.method.lower() in MUTATIONS and "ctx" in g
+
+
+def _is_rehearsal() -> bool:
+    given = request.args.get(DRY_RUN)
+    if given is None or not may_rehearse(request):
+        return False
+    if given.lower() not in ("true", "false", "1", "0"):
+        raise Invalid({DRY_RUN: ["must be true or false"]})
+    return given.lower() in ("true", "1")
+
+
 def _streamed(view: View) -> View:
     """What a key protects is one transaction, and a file takes minutes to come: the file's name is its key."""
 
@@ -267,6 +297,8 @@ def _streamed(view: View) -> View:
     def answer(*args: Any, **kwargs: Any) -> ResponseReturnValue:
         if "Idempotency-Key" in request.headers:
             raise Invalid({"Idempotency-Key": ["an upload takes none: sent twice, its second is volume.exists"]})
+        if DRY_RUN in request.args:
+            raise Invalid({DRY_RUN: ["an upload takes none: what it comes to is known when it is there"]})
         return _presented(view(*args, **kwargs), _own_words)
 
     return answer

@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 import time
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Set
 from typing import Any
 
 import structlog
@@ -152,8 +152,10 @@ def _admit() -> None:
     view: Any = getattr(current_app.view_functions.get(request.endpoint or ""), "view_class", None)
     if view is None or not hasattr(view, method):
         return
-    _check_query(takes_any=conventions.takes(view, method, "query"))
-    if method in conventions.MUTATIONS and not conventions.is_streamed(view, method):
+    is_streamed = conventions.is_streamed(view, method)
+    known = {conventions.DRY_RUN} if conventions.may_rehearse(request) else set()
+    _check_query(known, takes_any=conventions.takes(view, method, "query"))
+    if method in conventions.MUTATIONS and not is_streamed:
         _check_body(takes_any=conventions.takes(view, method, "json"))
 
 
@@ -239,10 +241,10 @@ def _check_path() -> None:
             given[name] = text.lower()
 
 
-def _check_query(*, takes_any: bool) -> None:
+def _check_query(known: Set[str], *, takes_any: bool) -> None:
     """Nothing is ignored: the known ones are a schema's, whose own check names the others."""
-    if not takes_any and request.args:
-        raise Invalid({name: ["Unknown field."] for name in request.args})
+    if not takes_any and (unknown := set(request.args) - known):
+        raise Invalid({name: ["Unknown field."] for name in sorted(unknown)})
     twice = {name: ["is given more than once"] for name, values in request.args.lists() if len(values) > 1}
     if twice:
         raise Invalid(twice)

@@ -14,9 +14,10 @@ from flask import Flask
 
 from app import __version__
 from app.api import errors
-from app.api.conventions import MUTATIONS, Blueprint
+from app.api.conventions import DRY_RUN, MUTATIONS, Blueprint
 from app.api.gate import PUBLIC
 from app.api.schemas.operations import ProblemSchema
+from app.api.schemas.rehearsal import DryRunSchema
 
 _DOCUMENT = "poolhouse-openapi"
 _TAGS = {
@@ -86,6 +87,7 @@ def install(app: Flask, blueprint: Blueprint, tags: Sequence[str]) -> None:
     app.config.update(API_TITLE="Poolhouse", API_VERSION=__version__, OPENAPI_VERSION="3.1.0")
     description = {"description": _DESCRIPTION, "license": {"name": "Apache-2.0", "identifier": "Apache-2.0"}}
     api = Api(app, spec_kwargs={"info": description})
+    api.spec.components.schema("DryRun", schema=DryRunSchema)
     api.register_blueprint(blueprint)
     app.extensions[_DOCUMENT] = functools.cache(lambda: _finished(api.spec.to_dict(), tags))
 
@@ -117,12 +119,20 @@ def _finished(spec: dict[str, Any], tags: Sequence[str]) -> dict[str, Any]:
     return {"openapi": ordered.pop("openapi"), "info": ordered.pop("info"), **dict(sorted(ordered.items()))}
 
 
+def _tell_of_dry_runs(answers: dict[str, Any]) -> None:
+    plan = {"$ref": "#/components/schemas/DryRun"}
+    done = answers.setdefault("200", {"description": "With `dry_run=true`: the plan"})
+    content = done.setdefault("content", {}).setdefault("application/json", {})
+    content["schema"] = {"oneOf": [content["schema"], plan]} if "schema" in content else plan
+
+
 def _finish(path: str, method: str, operation: dict[str, Any], parameters: Sequence[dict[str, Any]]) -> None:
     """A name for generators of clients, the refusals, and for public routes that they need no log-in."""
     operation["operationId"] = "_".join([method, *re.findall(r"[a-z]+", path.removeprefix("/api"))])
     is_public = path in PUBLIC
     if is_public:
         operation["security"] = []
+        operation["parameters"] = [one for one in operation.get("parameters", []) if one["name"] != DRY_RUN]
     elif path in _LOG_IN_ONLY:
         operation["security"] = [{"bearer": []}]
     refusals = {400, 422, 429} | (set() if is_public else {401, 403})
@@ -140,6 +150,8 @@ def _finish(path: str, method: str, operation: dict[str, Any], parameters: Seque
     for status, given in answers.items():
         if "description" in given and given["description"] in {known.phrase for known in HTTPStatus}:
             given["description"] = {"200": "Done", "201": "Created", "202": "Accepted", "204": "Done"}[status]
+    if any(one["name"] == DRY_RUN for one in operation.get("parameters", [])):
+        _tell_of_dry_runs(answers)
     operation["responses"] = answers | {
         str(status): {"$ref": f"#/components/responses/Problem{status}"} for status in sorted(refusals)
     }

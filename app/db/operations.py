@@ -117,6 +117,10 @@ def page(tx: Tx, scope: TenantScope, wanted: OperationFilter, request: PageReque
     return Page(_views(tx, rows.data), rows.count, rows.next)
 
 
+def row(tx: Tx, operation: str) -> Operation:
+    return tx.get_one(Operation, operation)
+
+
 def state_of(tx: Tx, operation: str) -> OperationState:
     state = tx.scalar(sa.select(Operation.state).where(Operation.id == operation))
     if state is None:

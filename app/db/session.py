@@ -25,10 +25,12 @@ from sqlalchemy.orm import Session
 from sqlalchemy.types import TypeDecorator
 
 from app.domain.errors import Conflict, Invalid, Unavailable
+from app.domain.rehearsal import Rehearsal
 
 Tx = Session
 
 _READ_ONLY = "poolhouse_read_only"
+_REHEARSAL = "poolhouse_rehearsal"
 _CHANGES = ("INSERT", "UPDATE", "DELETE", "REPLACE")
 _BUSY_TIMEOUT_MS = 30_000
 #: How often a writer of SQLite asks for its turn. SQLite's own waiting sleeps longer after each miss, up to 100 ms, so
@@ -53,6 +55,12 @@ class Moment(TypeDecorator[datetime]):
         if value is None:
             return None
         return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
+
+
+def rehearsal_of(tx: Tx) -> Rehearsal | None:
+    """What is noted, where this transaction is one of which nothing is kept."""
+    found: Rehearsal | None = tx.info.get(_REHEARSAL)
+    return found
 
 
 class Database:
@@ -84,6 +92,14 @@ class Database:
                 yield tx
             finally:
                 self._ambient.reset(token)
+
+    @contextmanager
+    def rehearse(self, rehearsal: Rehearsal) -> Iterator[Tx]:
+        """As `begin`, but nothing of it is kept; what it would do is noted."""
+        with self.begin() as tx:
+            tx.info[_REHEARSAL] = rehearsal
+            yield tx
+            tx.rollback()
 
     @contextmanager
     def read(self) -> Iterator[Tx]:

@@ -22,7 +22,7 @@ from dbos import DBOS, DBOSClient, EnqueueOptions
 
 from app.db import operations
 from app.db.models import Operation, OperationStep
-from app.db.session import Database, Tx, now
+from app.db.session import Database, Tx, now, rehearsal_of
 from app.domain import operations as domain
 from app.domain.access import EVERY_TENANT, Context
 from app.domain.errors import AppError, Conflict, NotFound, PveAway, Unavailable
@@ -97,6 +97,8 @@ class Engine:
         )  # fmt: skip
         added = operations.add(tx, row, [step.name for step in saga.steps], done)
         self._enqueue(tx, row)
+        if (rehearsal := rehearsal_of(tx)) is not None:
+            rehearsal.operations.append(identity)
         return added
 
     def resume_unwinding(self, tx: Tx, operation: str) -> domain.Operation:

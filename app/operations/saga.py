@@ -18,7 +18,7 @@ It raises `PveAway` for "try again later" and any other `AppError` for "refused"
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
@@ -78,12 +78,23 @@ Function = Callable[[Any, Any], Result]
 
 
 @dataclass(frozen=True)
+class Call:
+    """A change for which PVE is asked; `path` without `/api2/json`. `certain`: whatever state PVE is found in."""
+
+    method: str
+    path: str
+    certain: bool
+
+
+@dataclass(frozen=True)
 class Step:
-    """`do` None: done already, in the transaction that submitted the operation."""
+    """`do` None: done already, in the transaction that submitted the operation. `calls` tell from the parameters what
+    `do` will ask PVE to change."""
 
     name: str
     do: Function | None = None
     undo: Function | None = None
+    calls: tuple[Callable[[Any], Sequence[Call]], ...] = ()
 
 
 @dataclass(frozen=True)
@@ -106,6 +117,10 @@ class Saga:
 
     def load(self, parameters: Mapping[str, Any]) -> Any:
         return self.parameters(**parameters)
+
+    def calls(self, parameters: Any) -> Sequence[tuple[str, Call]]:
+        """(step, call), in order."""
+        return [(step.name, call) for step in self.steps for told in step.calls for call in told(parameters)]
 
     def may_cancel(self, position: int) -> bool:
         """Whether the saga may still be cancelled before the step at `position` (0 is the first) is begun."""

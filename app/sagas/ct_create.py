@@ -10,6 +10,7 @@ from app.domain.identifiers import BridgeName, GuestName, NodeName, PoolId, Stor
 from app.operations import Run, Saga, Step
 from app.pve import ContainerCreate
 from app.sagas import guest
+from app.sagas.calls import will
 
 # -- parameters
 
@@ -86,10 +87,10 @@ SAGA = Saga(
     Parameters,
     steps=(
         Step("reserved", undo=guest.release),
-        Step("created", create, undo=guest.make_gone),
+        Step("created", create, undo=guest.make_gone, calls=(will("POST /nodes/{p.node}/lxc"),)),
         Step("verified", guest.check_made),
-        Step("configured", configure),
-        Step("started", start),
+        Step("configured", configure, calls=(will("PUT {guest}/config", lambda p: p.tags or p.onboot),)),
+        Step("started", start, calls=(will("POST {guest}/status/start", lambda p: p.start),)),
         Step("active", guest.settled_state),
     ),
     result=guest.result,

@@ -13,6 +13,7 @@ from app.domain.guests import owner_mark
 from app.operations import Run, Saga, Step
 from app.pve import marked, unmarked
 from app.sagas import guest
+from app.sagas.calls import may
 
 # -- parameters
 
@@ -76,7 +77,7 @@ SAGA = Saga(
     steps=(
         Step("charged", undo=give_up),
         Step("verified", verify),
-        Step("marked", mark, undo=unmark),
+        Step("marked", mark, undo=unmark, calls=(may("PUT {guest}/config"),)),
         Step("settled", settle),
     ),
     result=guest.result,

@@ -19,6 +19,7 @@ from app.domain.identifiers import NodeName, StorageId, Upid, VmId
 from app.operations import Again, Run, Saga, Step
 from app.pve import VolumeRow
 from app.sagas import guest
+from app.sagas.calls import may, will
 
 # -- parameters
 
@@ -173,7 +174,11 @@ def backup_of(kind: GuestKind) -> Saga:
     return Saga(
         f"{kind}.backup",
         Parameters,
-        steps=(Step("reserved", undo=forget_what_failed), Step("taken", take, undo=drop), Step("noted", note)),
+        steps=(
+            Step("reserved", undo=forget_what_failed),
+            Step("taken", take, undo=drop, calls=(will("POST /nodes/{p.on_node}/vzdump"),)),
+            Step("noted", note),
+        ),
         result=result,
     )
 
@@ -182,7 +187,11 @@ def removal_of(kind: GuestKind) -> Saga:
     return Saga(
         f"{kind}.delete_backup",
         Parameters,
-        steps=(Step("marked", undo=keep), Step("removed", remove), Step("forgotten", forget)),
+        steps=(
+            Step("marked", undo=keep),
+            Step("removed", remove, calls=(may("DELETE /nodes/{p.on_node}/storage/{p.storage}/content/{p.volid}"),)),
+            Step("forgotten", forget),
+        ),
         result=guest.result,
         point_of_no_return="removed",
     )

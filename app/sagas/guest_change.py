@@ -19,6 +19,7 @@ from app.operations import Run, Saga, Step
 from app.pve import GuestConfig
 from app.pve.changes import differing, field_of, options_of
 from app.sagas import guest
+from app.sagas.calls import may
 
 # -- parameters
 
@@ -195,8 +196,13 @@ def change_of(kind: GuestKind) -> Saga:
         steps=(
             Step("reserved", undo=take_back),
             Step("noted", note),
-            Step("changed", change, undo=put_back),
-            Step("grown", grow, undo=keep_grown),
+            Step("changed", change, undo=put_back, calls=(may("PUT {guest}/config"),)),
+            Step(
+                "grown",
+                grow,
+                undo=keep_grown,
+                calls=(may("PUT {guest}/resize", lambda p: p.disk or p.change["disk_increment_gb"]),),
+            ),
             Step("settled", settle),
             Step("given back", give_back),
         ),

@@ -16,6 +16,7 @@ from app.domain.identifiers import GuestName, NodeName, PoolId, StorageId, Upid,
 from app.operations import Run, Saga, Step
 from app.pve.cards import changed_card
 from app.sagas import guest
+from app.sagas.calls import may, will
 
 # -- parameters
 
@@ -118,10 +119,17 @@ def clone_of(kind: GuestKind) -> Saga:
         Parameters,
         steps=(
             Step("reserved", undo=guest.release),
-            Step("created", clone, undo=guest.make_gone),
+            Step(
+                "created",
+                clone,
+                undo=guest.make_gone,
+                calls=(will("POST /nodes/{p.node}/{kind}/{p.source_vmid}/clone"),),
+            ),
             Step("verified", guest.check_made),
-            Step("tagged", tag),
-            Step("handed over", hand_over, undo=take_back),
+            Step("tagged", tag, calls=(may("PUT {guest}/config", lambda p: p.vlan is not None),)),
+            Step(
+                "handed over", hand_over, undo=take_back, calls=(will("PUT /pools", lambda p: p.into_pool != p.poolid),)
+            ),
             Step("active", settle),
         ),
         result=guest.result,

@@ -13,6 +13,7 @@ from app.domain.guests import GuestKind
 from app.operations import Run, Saga, Step
 from app.pve.guests import GuestConfig
 from app.sagas import guest
+from app.sagas.calls import will
 
 # -- parameters
 
@@ -52,6 +53,6 @@ def result(run: Run, p: Parameters) -> dict[str, Any]:
 # -- definition
 
 SAGA = Saga(
-    "vm.credentials", Parameters, steps=(Step("written", write),), result=result, secrets=("password",),
-    point_of_no_return="written",
+    "vm.credentials", Parameters, steps=(Step("written", write, calls=(will("PUT {guest}/config"),)),), result=result,
+    secrets=("password",), point_of_no_return="written",
 )  # fmt: skip

@@ -9,6 +9,7 @@ from app.domain.guests import GuestKind
 from app.domain.identifiers import Upid
 from app.operations import Again, Run, Saga, Step
 from app.sagas import guest, guest_backup
+from app.sagas.calls import may
 
 # -- parameters
 
@@ -63,9 +64,14 @@ def delete_of(kind: GuestKind) -> Saga:
         Parameters,
         steps=(
             Step("marked", undo=guest.settle_back),
-            Step("stopped", stop),
-            Step("purged", purge, undo=keep_what_is_left),
-            Step("destroyed", destroy),
+            Step("stopped", stop, calls=(may("POST {guest}/status/stop", lambda p: p.force),)),
+            Step(
+                "purged",
+                purge,
+                undo=keep_what_is_left,
+                calls=(may("DELETE /nodes/{p.node}/storage/{{storage}}/content/{{backup}}", lambda p: p.purge),),
+            ),
+            Step("destroyed", destroy, calls=(may("DELETE {guest}"),)),
             Step("released", guest.release),
         ),
         point_of_no_return="purged",

@@ -17,6 +17,7 @@ from app.domain.quota import Dimension
 from app.operations import Run, Saga, Step
 from app.pve import GuestApi, GuestConfig, free_name, new_disk, unused
 from app.sagas import guest
+from app.sagas.calls import may, will
 
 # -- parameters
 
@@ -185,7 +186,7 @@ def attachment_of(kind: GuestKind) -> Saga:
         steps=(
             Step("reserved", undo=settle_as_it_is),
             Step("noted", note),
-            Step("attached", attach, undo=remove),
+            Step("attached", attach, undo=remove, calls=(will("PUT {guest}/config"),)),
             Step("settled", settle),
         ),
         result=result,
@@ -199,8 +200,8 @@ def detachment_of(kind: GuestKind) -> Saga:
         steps=(
             Step("marked", undo=settle_as_it_is),
             Step("noted", note),
-            Step("detached", detach, undo=put_back),
-            Step("freed", free),
+            Step("detached", detach, undo=put_back, calls=(will("PUT {guest}/config"),)),
+            Step("freed", free, calls=(may("PUT {guest}/config"),)),
             Step("settled", settle),
         ),
         result=result,
@@ -215,8 +216,15 @@ def move_of(kind: GuestKind) -> Saga:
         steps=(
             Step("marked", undo=settle_as_it_is),
             Step("noted", note),
-            Step("moved", move),
-            Step("freed", free),
+            Step(
+                "moved",
+                move,
+                calls=(
+                    may("POST {guest}/move_volume", lambda p: p.kind == "ct"),
+                    may("POST {guest}/move_disk", lambda p: p.kind == "vm"),
+                ),
+            ),
+            Step("freed", free, calls=(may("PUT {guest}/config"),)),
             Step("settled", settle),
         ),
         result=result,

@@ -19,6 +19,7 @@ from app.pve.cards import guarded_cards
 from app.pve.changes import differing, field_of
 from app.pve.firewall import RulesApi
 from app.sagas import guest
+from app.sagas.calls import may, will
 
 # -- parameters
 
@@ -215,8 +216,8 @@ def options_of(kind: GuestKind) -> Saga:
         OptionParameters,
         steps=(
             Step("noted", note_options),
-            Step("cards", guard_cards, undo=unguard_cards),
-            Step("options", set_options, undo=put_options_back),
+            Step("cards", guard_cards, undo=unguard_cards, calls=(may("PUT {guest}/config"),)),
+            Step("options", set_options, undo=put_options_back, calls=(may("PUT {guest}/firewall/options"),)),
             Step("settled", settle_options),
         ),
         result=options_result,
@@ -229,8 +230,25 @@ def rule_of(kind: GuestKind) -> Saga:
         RuleParameters,
         steps=(
             Step("noted", note_rules),
-            Step("written", write_rule, undo=take_rule_back),
-            Step("moved", move_rule, undo=move_rule_back),
+            Step(
+                "written",
+                write_rule,
+                undo=take_rule_back,
+                calls=(
+                    will("POST {guest}/firewall/rules", lambda p: p.at is None),
+                    may("PUT {guest}/firewall/rules/{p.at}", lambda p: p.at is not None and p.rule),
+                    will("DELETE {guest}/firewall/rules/{p.at}", lambda p: p.at is not None and not p.rule),
+                ),
+            ),
+            Step(
+                "moved",
+                move_rule,
+                undo=move_rule_back,
+                calls=(
+                    may("PUT {guest}/firewall/rules/{p.at}", lambda p: p.to is not None and p.at is not None),
+                    may("PUT {guest}/firewall/rules/0", lambda p: p.to and p.at is None),
+                ),
+            ),
         ),
         result=rule_result,
     )

@@ -14,6 +14,7 @@ from app.domain.identifiers import NodeName, Upid, VmId
 from app.operations import Run, Saga, Step
 from app.pve import GuestApi
 from app.sagas import guest
+from app.sagas.calls import will
 
 # -- parameters
 
@@ -79,7 +80,7 @@ def migration_of(kind: GuestKind) -> Saga:
     return Saga(
         f"{kind}.migrate",
         Parameters,
-        steps=(Step("moved", move, undo=follow), Step("settled", follow)),
+        steps=(Step("moved", move, undo=follow, calls=(will("POST {guest}/migrate"),)), Step("settled", follow)),
         result=guest.result,
         point_of_no_return="moved",
     )

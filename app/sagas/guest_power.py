@@ -11,6 +11,7 @@ from app.domain.identifiers import Upid
 from app.operations import Function, Run, Saga, Step
 from app.pve import GuestStatus
 from app.sagas import guest
+from app.sagas.calls import may, will
 
 # -- parameters
 
@@ -90,7 +91,7 @@ def start_of(kind: GuestKind) -> Saga:
         Parameters,
         steps=(
             Step("claimed", undo=guest.settle_back),
-            Step("started", guest.start),
+            Step("started", guest.start, calls=(may("POST {guest}/status/start"),)),
             Step("settled", guest.settled_state),
         ),
         result=guest.result,
@@ -101,7 +102,18 @@ def stop_of(kind: GuestKind) -> Saga:
     return Saga(
         f"{kind}.stop",
         Parameters,
-        steps=(Step("stopped", stop, undo=guest.settle_back), Step("settled", guest.settled_state)),
+        steps=(
+            Step(
+                "stopped",
+                stop,
+                undo=guest.settle_back,
+                calls=(
+                    may("POST {guest}/status/stop", lambda p: p.force),
+                    may("POST {guest}/status/shutdown", lambda p: not p.force),
+                ),
+            ),
+            Step("settled", guest.settled_state),
+        ),
         result=guest.result,
     )
 
@@ -110,7 +122,10 @@ def reboot_of(kind: GuestKind) -> Saga:
     return Saga(
         f"{kind}.reboot",
         Parameters,
-        steps=(Step("rebooted", reboot, undo=guest.settle_back), Step("settled", guest.settled_state)),
+        steps=(
+            Step("rebooted", reboot, undo=guest.settle_back, calls=(will("POST {guest}/status/reboot"),)),
+            Step("settled", guest.settled_state),
+        ),
         result=guest.result,
     )
 
@@ -120,7 +135,10 @@ def _vm_only(action: str, step: str, do: Function) -> Saga:
     return Saga(
         f"vm.{action}",
         Parameters,
-        steps=(Step(step, do, undo=guest.settle_back), Step("settled", guest.settled_state)),
+        steps=(
+            Step(step, do, undo=guest.settle_back, calls=(may(f"POST {{guest}}/status/{action}"),)),
+            Step("settled", guest.settled_state),
+        ),
         result=guest.result,
     )
 

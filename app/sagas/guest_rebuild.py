@@ -17,6 +17,7 @@ from app.domain.identifiers import NodeName, Upid, VmId
 from app.operations import Again, Run, Saga, Step
 from app.pve.guests import marked, unmarked
 from app.sagas import ct_create, guest, vm_create
+from app.sagas.calls import may, will
 
 # -- parameters
 
@@ -118,11 +119,26 @@ def leave(run: Run, p: Parameters) -> dict[str, Any] | None:
 
 _BEGINS = (
     Step("claimed", undo=leave),
-    Step("cleared", clear),
-    Step("created", create, undo=guest.make_gone),
-    Step("configured", configure),
+    Step("cleared", clear, calls=(may("DELETE {guest}"),)),
+    Step(
+        "created",
+        create,
+        undo=guest.make_gone,
+        calls=(
+            will("POST /nodes/{p.node}/{kind}", lambda p: getattr(p, "template_vmid", None) is None),
+            will(
+                "POST /nodes/{p.template_node}/qemu/{p.template_vmid}/clone",
+                lambda p: getattr(p, "template_vmid", None),
+            ),
+        ),
+    ),
+    Step("configured", configure, calls=(will("PUT {guest}/config"),)),
 )
-_ENDS = (Step("verified", guest.check_made), Step("started", start), Step("active", settle))
+_ENDS = (
+    Step("verified", guest.check_made),
+    Step("started", start, calls=(will("POST {guest}/status/start", lambda p: p.start),)),
+    Step("active", settle),
+)
 
 REBUILDS = {
     GuestKind.CT: Saga(
@@ -130,7 +146,8 @@ REBUILDS = {
         point_of_no_return="cleared",
     ),
     GuestKind.VM: Saga(
-        "vm.rebuild", VmParameters, steps=(*_BEGINS, Step("grown", grow), *_ENDS), result=guest.result,
+        "vm.rebuild", VmParameters,
+        steps=(*_BEGINS, Step("grown", grow, calls=(may("PUT {guest}/resize"),)), *_ENDS), result=guest.result,
         secrets=("password",), point_of_no_return="cleared",
     ),
 }  # fmt: skip

@@ -17,6 +17,7 @@ from app.operations import Run, Saga, Step
 from app.policy import drift as rules
 from app.pve.changes import options_of
 from app.sagas import guest
+from app.sagas.calls import may
 
 _CHARGED = {"cores": Dimension.CORES, "memory": Dimension.MEMORY}
 
@@ -110,8 +111,8 @@ SAGA = Saga(
     Parameters,
     steps=(
         Step("reserved", undo=take_back),
-        Step("joined", join),
-        Step("written", write),
+        Step("joined", join, calls=(may("PUT /pools"),)),
+        Step("written", write, calls=(may("PUT {guest}/config"),)),
         Step("settled", settle),
         Step("agreed", agree),
     ),

@@ -21,6 +21,7 @@ from app.domain.identifiers import Upid
 from app.operations import Later, Run, Saga, Step, Trial
 from app.policy import addresses
 from app.sagas import guest
+from app.sagas.calls import may
 
 _STARTING = ("vzstart", "qmstart")
 #: How often a start is tried before the restart has failed.
@@ -172,8 +173,8 @@ def restart_of(kind: GuestKind) -> Saga:
         Parameters,
         steps=(
             Step("claimed", undo=guest.settle_back),
-            Step("shut down", shut_down, undo=bring_back),
-            Step("started", start),
+            Step("shut down", shut_down, undo=bring_back, calls=(may("POST {guest}/status/shutdown"),)),
+            Step("started", start, calls=(may("POST {guest}/status/start"),)),
             Step("answering", watch),
             Step("settled", guest.settled_state),
         ),

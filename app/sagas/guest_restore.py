@@ -18,6 +18,7 @@ from app.domain.identifiers import GuestName, NodeName, PoolId, StorageId, Upid,
 from app.operations import Again, Run, Saga, Step
 from app.pve import Restore, marked
 from app.sagas import guest, guest_snapshot
+from app.sagas.calls import will
 
 # -- parameters
 
@@ -136,9 +137,9 @@ def restore_of(kind: GuestKind) -> Saga:
         steps=(
             Step("claimed", undo=settle_as_it_is),
             Step("looked", look),
-            Step("restored", restore),
+            Step("restored", restore, calls=(will("POST /nodes/{p.node}/{kind}"),)),
             Step("verified", verify),
-            Step("started", start),
+            Step("started", start, calls=(will("POST {guest}/status/start", lambda p: p.start),)),
             Step("settled", settle),
         ),
         result=guest.result,
@@ -153,9 +154,9 @@ def restore_as_new_of(kind: GuestKind) -> Saga:
         steps=(
             Step("reserved", undo=guest.release),
             Step("looked", look),
-            Step("created", create, undo=guest.make_gone),
+            Step("created", create, undo=guest.make_gone, calls=(will("POST /nodes/{p.node}/{kind}"),)),
             Step("verified", guest.check_made),
-            Step("started", start),
+            Step("started", start, calls=(will("POST {guest}/status/start", lambda p: p.start),)),
             Step("active", settle),
         ),
         result=guest.result,

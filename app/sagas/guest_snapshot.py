@@ -22,6 +22,7 @@ from app.domain.snapshots import SnapshotState
 from app.operations import Run, Saga, Step
 from app.pve import GuestApi, GuestConfig, SnapshotRow
 from app.sagas import guest
+from app.sagas.calls import may, will
 
 # -- parameters
 
@@ -186,7 +187,7 @@ def snapshot_of(kind: GuestKind) -> Saga:
         steps=(
             Step("reserved", undo=note_as_it_is),
             Step("looked", look),
-            Step("taken", take, undo=drop),
+            Step("taken", take, undo=drop, calls=(will("POST {guest}/snapshot"),)),
             Step("noted", note),
         ),
         result=result,
@@ -199,8 +200,8 @@ def rollback_of(kind: GuestKind) -> Saga:
         Parameters,
         steps=(
             Step("claimed", undo=settle_as_it_is),
-            Step("rolled back", roll_back),
-            Step("started", start),
+            Step("rolled back", roll_back, calls=(will("POST {guest}/snapshot/{p.name}/rollback"),)),
+            Step("started", start, calls=(may("POST {guest}/status/start", lambda p: p.start),)),
             Step("settled", settle),
         ),
         result=result,
@@ -211,7 +212,11 @@ def removal_of(kind: GuestKind) -> Saga:
     return Saga(
         f"{kind}.delete_snapshot",
         Parameters,
-        steps=(Step("marked", undo=note_as_it_is), Step("removed", remove), Step("noted", note)),
+        steps=(
+            Step("marked", undo=note_as_it_is),
+            Step("removed", remove, calls=(may("DELETE {guest}/snapshot/{p.name}"),)),
+            Step("noted", note),
+        ),
         result=result,
     )
 

@@ -8,6 +8,7 @@ from app.domain.guests import GuestKind
 from app.domain.identifiers import Upid
 from app.operations import Run, Saga, Step
 from app.sagas import guest
+from app.sagas.calls import will
 
 # -- functions
 
@@ -52,7 +53,10 @@ def template_of(kind: GuestKind) -> Saga:
     return Saga(
         f"{kind}.template",
         guest.GuestParameters,
-        steps=(Step("converted", convert, undo=note_as_it_is), Step("settled", settle)),
+        steps=(
+            Step("converted", convert, undo=note_as_it_is, calls=(will("POST {guest}/template"),)),
+            Step("settled", settle),
+        ),
         result=guest.result,
         point_of_no_return="converted",
     )

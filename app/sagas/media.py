@@ -16,6 +16,7 @@ from app.domain.storages import Checksum, Content, Upload
 from app.operations import Again, Run, Saga, Step
 from app.policy.addresses import may_be_reached
 from app.pve import NodeApi, VolumeRow, sources
+from app.sagas.calls import may, will
 
 # -- parameters
 
@@ -137,7 +138,10 @@ UPLOAD = Saga(
 DOWNLOAD = Saga(
     "media.download",
     DownloadParameters,
-    steps=(Step("stored", fetch), Step("listed", list_it)),
+    steps=(
+        Step("stored", fetch, calls=(will("POST /nodes/{p.node}/storage/{p.storage}/upload"),)),
+        Step("listed", list_it),
+    ),
     result=_result,
     secrets=("url",),
 )
@@ -145,6 +149,9 @@ DOWNLOAD = Saga(
 DELETE = Saga(
     "volume.delete",
     DeleteParameters,
-    steps=(Step("freed", free), Step("forgotten", forget)),
+    steps=(
+        Step("freed", free, calls=(may("DELETE /nodes/{p.nodes[0]}/storage/{p.storage}/content/{p.volid}"),)),
+        Step("forgotten", forget),
+    ),
     point_of_no_return="freed",
 )

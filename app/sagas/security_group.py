@@ -16,6 +16,7 @@ from app.domain.firewall import Rule, SecurityGroupState
 from app.domain.identifiers import SecurityGroupName
 from app.operations import Run, Saga, Step
 from app.pve.firewall import RulesApi, SecurityGroupsApi
+from app.sagas.calls import may, will
 from app.sagas.documents import security_group_document
 
 # -- parameters
@@ -151,8 +152,8 @@ CREATE = Saga(
     Parameters,
     steps=(
         Step("reserved", undo=forget),
-        Step("group", make, undo=remove),
-        Step("rules", write),
+        Step("group", make, undo=remove, calls=(will("POST /cluster/firewall/groups"),)),
+        Step("rules", write, calls=(may("POST /cluster/firewall/groups/{p.name}", lambda p: p.rules),)),
         Step("ready", settle),
     ),
     result=_result,
@@ -164,7 +165,15 @@ CHANGE = Saga(
     steps=(
         Step("marked", undo=reopen),
         Step("noted", note),
-        Step("rules", write, undo=put_back),
+        Step(
+            "rules",
+            write,
+            undo=put_back,
+            calls=(
+                may("DELETE /cluster/firewall/groups/{p.name}/0", lambda p: p.rules is not None),
+                may("POST /cluster/firewall/groups/{p.name}", lambda p: p.rules),
+            ),
+        ),
         Step("settled", settle),
     ),
     result=_result,
@@ -176,7 +185,15 @@ DELETE = Saga(
     steps=(
         Step("marked", undo=reopen),
         Step("noted", note_if_there),
-        Step("removed", remove, undo=bring_back),
+        Step(
+            "removed",
+            remove,
+            undo=bring_back,
+            calls=(
+                may("DELETE /cluster/firewall/groups/{p.name}/0"),
+                may("DELETE /cluster/firewall/groups/{p.name}"),
+            ),
+        ),
         Step("forgotten", forget),
     ),
 )

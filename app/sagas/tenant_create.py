@@ -15,6 +15,7 @@ from app.domain.identifiers import PoolId, PveUserId, TokenId
 from app.domain.tenants import TenantState
 from app.operations import Run, Saga, Step
 from app.pve import Pve
+from app.sagas.calls import may, will
 from app.sagas.documents import tenant_document
 
 #: All of PVE's users and rights are in one file, behind one lock of the cluster.
@@ -177,11 +178,11 @@ SAGA = Saga(
     Parameters,
     steps=(
         Step("reserved", undo=forget),
-        Step("roles", make_roles),
-        Step("pool", make_pool, undo=remove_pool),
-        Step("user", make_user, undo=remove_user),
-        Step("token", make_token),
-        Step("granted", grant),
+        Step("roles", make_roles, calls=(may("POST /access/roles"),)),
+        Step("pool", make_pool, undo=remove_pool, calls=(will("POST /pools"),)),
+        Step("user", make_user, undo=remove_user, calls=(will("POST /access/users"),)),
+        Step("token", make_token, calls=(will("POST /access/users/{p.pve_user}/token/poolhouse"),)),
+        Step("granted", grant, calls=(will("PUT /access/acl"),)),
         Step("active", activate),
     ),
     result=_result,

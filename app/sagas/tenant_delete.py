@@ -8,6 +8,7 @@ from app.db import guests, tenants
 from app.domain.tenants import TenantState
 from app.operations import Again, Run, Saga, Step
 from app.sagas import guest, tenant_create
+from app.sagas.calls import may
 
 # -- parameters
 
@@ -83,8 +84,15 @@ SAGA = Saga(
     Parameters,
     steps=(
         Step("closed", undo=reopen),
-        Step("emptied", empty),
-        Step("walls removed", remove_walls),
+        Step("emptied", empty, calls=(may("DELETE /nodes/{{node}}/{{kind}}/{{vmid}}"),)),
+        Step(
+            "walls removed",
+            remove_walls,
+            calls=(
+                may("DELETE /access/users/{p.pve_user}"),
+                may("DELETE /pools"),
+            ),
+        ),
         Step("forgotten", forget),
     ),
     point_of_no_return="emptied",

@@ -12,6 +12,7 @@ from app.domain.identifiers import GuestName, NodeName, PoolId, StorageId, Tag, 
 from app.operations import Run, Saga, Step
 from app.pve import VmCreate, VmSettings
 from app.sagas import guest
+from app.sagas.calls import may, will
 from app.sagas.ct_create import network
 from app.sagas.guest_clone import cloned
 
@@ -116,11 +117,19 @@ SAGA = Saga(
     Parameters,
     steps=(
         Step("reserved", undo=guest.release),
-        Step("created", create, undo=guest.make_gone),
-        Step("configured", configure),
-        Step("grown", grow),
+        Step(
+            "created",
+            create,
+            undo=guest.make_gone,
+            calls=(
+                will("POST /nodes/{p.node}/qemu", lambda p: p.template_vmid is None),
+                will("POST /nodes/{p.template_node}/qemu/{p.template_vmid}/clone", lambda p: p.template_vmid),
+            ),
+        ),
+        Step("configured", configure, calls=(will("PUT {guest}/config", lambda p: p.template_vmid),)),
+        Step("grown", grow, calls=(may("PUT {guest}/resize", lambda p: p.template_vmid or p.image),)),
         Step("verified", guest.check_made),
-        Step("started", start),
+        Step("started", start, calls=(will("POST {guest}/status/start", lambda p: p.start),)),
         Step("active", guest.settled_state),
     ),
     result=guest.result,

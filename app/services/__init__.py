@@ -31,6 +31,7 @@ from app.services.plans.groups import Groups
 from app.services.plans.planned_groups import PlannedGroups
 from app.services.pools import Pools
 from app.services.quotas import Quotas
+from app.services.rehearsals import Rehearsals
 from app.services.security_groups import SecurityGroups
 from app.services.storages import Storages
 from app.services.tasks import Tasks
@@ -76,3 +77,4 @@ class Services:
     bulk: Bulk
     health: Health
     idempotency: IdempotencyKeys
+    rehearsals: Rehearsals

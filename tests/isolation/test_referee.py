@@ -133,8 +133,24 @@ def make_guest(route: Route, owner: Caller) -> dict[str, Any]:
     return made
 
 
-def send(route: Route, caller: Caller, guest: Mapping[str, Any] | None, **named: Any) -> TestResponse:
-    path = route.path.removeprefix("/api")
+def assert_as_planned(plan: Mapping[str, Any], calls: list[dict[str, Any]]) -> None:
+    """The dry run told each change that PVE was then asked for, and none that was not but those of which it said so."""
+    assert plan["violations"] == []
+    told = {(call["method"], anywhere(call["path"])): call["certain"] for call in plan["calls"]}
+    made = {(call["method"], anywhere(bare(call))) for call in calls if call["method"] != "GET"}
+    assert made <= told.keys()
+    assert {call for call, certain in told.items() if certain} <= made
+
+
+def anywhere(path: str) -> str:
+    """But for the node and the number, of which a new guest may get others."""
+    return re.sub(r"/nodes/[^/]+", "/nodes/n", re.sub(r"/\d{3,}(?=/|$)", "/vmid", path))
+
+
+def send(
+    route: Route, caller: Caller, guest: Mapping[str, Any] | None, *, dry_run: bool = False, **named: Any
+) -> TestResponse:
+    path = route.path.removeprefix("/api") + ("?dry_run=true" if dry_run else "")
     if guest is not None:
         named_in_path = {
             "{guest}": guest["id"],
@@ -186,6 +202,7 @@ def test_work_on_guests_is_done_with_the_tenant_s_own_token(
     """L11: proven from the log of the calls that arrived."""
     of_one = route in ON_ONE_GUEST or OF_MANY_THAT_ARE.search(route.path)
     guest = make_guest(route, owner) if of_one else None
+    plan = send(route, owner, guest, dry_run=True).get_json() if route.writes else {}
     mark = house.pve.mark()
     answer = send(route, owner, guest)
     if NOT_FOR_CONTAINERS.search(route.path):
@@ -198,6 +215,8 @@ def test_work_on_guests_is_done_with_the_tenant_s_own_token(
     calls = house.pve.calls(mark)
     assert misused(calls) == []
     assert {call["user"] for call in calls} <= {ADMINISTRATOR, token_of(tenant)}
+    if route.writes:
+        assert_as_planned(plan, calls)
     as_tenant = [call for call in calls if call["user"] == token_of(tenant) and "/nodes/" in call["path"]]
     if route.writes and not OF_SCHEDULES.search(route.path):
         assert [call for call in as_tenant if call["method"] != "GET"]

@@ -9,7 +9,7 @@ from typing import Protocol
 
 from app.db import clusters, guests, plans, templates
 from app.db.models import Template, Tenant
-from app.db.session import Tx
+from app.db.session import Tx, rehearsal_of
 from app.domain.errors import Invalid
 from app.domain.guests import GuestKind, Network, NetworkChange, Placement, VmSpec
 from app.domain.identifiers import BridgeName, MalformedIdentifier, StorageId, Volid
@@ -210,4 +210,7 @@ def _choose(tx: Tx, tenant: Tenant, wanted: placement.Wanted) -> placement.Place
     neighbours = []
     if wanted.affinity or wanted.anti_affinity:
         neighbours = [placement.Neighbour(node, frozenset(tags)) for node, tags in guests.tagged(tx, tenant.id)]
-    return placement.choose(wanted, nodes, storages, neighbours)
+    found = placement.choose(wanted, nodes, storages, neighbours)
+    if (rehearsal := rehearsal_of(tx)) is not None:
+        rehearsal.places.append(found)
+    return found
