@@ -6,7 +6,7 @@ import shutil
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import psycopg
 import pytest
@@ -16,7 +16,7 @@ from app.db.session import Database
 from tests import servers
 
 if TYPE_CHECKING:
-    from tests.house import House
+    from tests.house import Caller, House
 
 
 @pytest.fixture(scope="session")
@@ -112,3 +112,15 @@ def house(tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
     yield house
     house.stop()
     lab.stop()
+
+
+@pytest.fixture(scope="module")
+def tenant(house: House) -> dict[str, Any]:
+    """One of a test file's own."""
+    return house.make_tenant()
+
+
+@pytest.fixture(scope="module")
+def member(house: House, tenant: dict[str, Any]) -> Caller:
+    """An operator in it."""
+    return house.make_member(tenant)

@@ -30,7 +30,7 @@ _KINDS = {Content.ISO: GuestKind.VM, Content.IMPORT: GuestKind.VM, Content.VZTMP
 
 
 class Templates:
-    """`catalog` is the pool of template VMs, which all tenants may clone."""
+    """`catalog` is the pool of template guests, which all tenants may clone."""
 
     def __init__(self, db: Database, credentials: Credentials, *, catalog: str) -> None:
         self._db = db

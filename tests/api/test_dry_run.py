@@ -16,11 +16,6 @@ def tenant(house: House) -> dict[str, Any]:
 
 
 @pytest.fixture(scope="module")
-def member(house: House, tenant: dict[str, Any]) -> Caller:
-    return house.make_member(tenant)
-
-
-@pytest.fixture(scope="module")
 def guest(member: Caller) -> dict[str, Any]:
     made: dict[str, Any] = member.done("POST", "/proxmox/cts", container(start=False))["result"]["guest"]
     return made

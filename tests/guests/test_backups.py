@@ -11,16 +11,6 @@ from tests.guests.test_change import KINDS, allocated, config, make
 from tests.house import Caller, House
 
 
-@pytest.fixture(scope="module")
-def tenant(house: House) -> dict[str, Any]:
-    return house.make_tenant()
-
-
-@pytest.fixture(scope="module")
-def member(house: House, tenant: dict[str, Any]) -> Caller:
-    return house.make_member(tenant)
-
-
 def path_of(kind: str, guest: dict[str, Any], backup: dict[str, Any] | None = None) -> str:
     return f"/proxmox/{kind}/{guest['id']}/backups" + (f"/{backup['id']}" if backup else "")
 

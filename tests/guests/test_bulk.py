@@ -16,11 +16,6 @@ def tenant(house: House) -> dict[str, Any]:
 
 
 @pytest.fixture(scope="module")
-def member(house: House, tenant: dict[str, Any]) -> Caller:
-    return house.make_member(tenant)
-
-
-@pytest.fixture(scope="module")
 def guests(member: Caller) -> list[dict[str, Any]]:
     bodies = [("cts", container(memory=64)), ("vms", vm(memory=64)), ("cts", container(memory=64))]
     return [member.done("POST", f"/proxmox/{kind}", body)["result"]["guest"] for kind, body in bodies]

@@ -15,16 +15,6 @@ NAME = {"cts": "hostname", "vms": "name"}
 DISK = {"cts": "rootfs", "vms": "scsi0"}
 
 
-@pytest.fixture(scope="module")
-def tenant(house: House) -> dict[str, Any]:
-    return house.make_tenant()
-
-
-@pytest.fixture(scope="module")
-def member(house: House, tenant: dict[str, Any]) -> Caller:
-    return house.make_member(tenant)
-
-
 def make(caller: Caller, kind: str, **more: Any) -> dict[str, Any]:
     guest: dict[str, Any] = caller.done("POST", f"/proxmox/{kind}", BODIES[kind](**more))["result"]["guest"]
     return guest

@@ -17,11 +17,6 @@ def tenant(house: House) -> dict[str, Any]:
     return house.make_tenant({"guests": 4, "disk_gb": 20})
 
 
-@pytest.fixture(scope="module")
-def member(house: House, tenant: dict[str, Any]) -> Caller:
-    return house.make_member(tenant)
-
-
 def clone(caller: Caller, kind: str, source: Any, **body: Any) -> dict[str, Any]:
     made: dict[str, Any] = caller.done("POST", f"/proxmox/{kind}/{source}/clone", {"name": "copy", **body})["result"]
     return made["guest"]

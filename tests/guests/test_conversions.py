@@ -12,16 +12,6 @@ from tests.guests.test_change import KINDS, PVE_KIND, allocated, config, make
 from tests.house import Caller, House
 
 
-@pytest.fixture(scope="module")
-def tenant(house: House) -> dict[str, Any]:
-    return house.make_tenant()
-
-
-@pytest.fixture(scope="module")
-def member(house: House, tenant: dict[str, Any]) -> Caller:
-    return house.make_member(tenant)
-
-
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_stopped_guest_becomes_a_template_stays_charged_and_is_not_started(
     house: House, member: Caller, tenant: dict[str, Any], kind: str

@@ -26,11 +26,6 @@ def tenant(house: House, vault: str) -> dict[str, Any]:
     return house.make_tenant({"disk_gb": 12}, storages=["local", "local-lvm", vault])
 
 
-@pytest.fixture(scope="module")
-def member(house: House, tenant: dict[str, Any]) -> Caller:
-    return house.make_member(tenant)
-
-
 def path_of(kind: str, guest: dict[str, Any], tail: str = "") -> str:
     return f"/proxmox/{kind}/{guest['id']}/disks{tail}"
 

@@ -20,16 +20,6 @@ def seen(house: House, kind: str, guest: dict[str, Any]) -> dict[str, Any]:
     return found
 
 
-@pytest.fixture(scope="module")
-def tenant(house: House) -> dict[str, Any]:
-    return house.make_tenant()
-
-
-@pytest.fixture(scope="module")
-def member(house: House, tenant: dict[str, Any]) -> Caller:
-    return house.make_member(tenant)
-
-
 @pytest.mark.parametrize("kind", KINDS)
 def test_create_start_stop_reboot_delete(house: House, tenant: dict[str, Any], member: Caller, kind: str) -> None:
     body = BODIES[kind](memory=256, cores=2, disk_gb=2)

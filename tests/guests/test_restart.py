@@ -19,16 +19,6 @@ START = {"cts": "vzstart", "vms": "qmstart"}
 SHUTDOWN = {"cts": "vzshutdown", "vms": "qmshutdown"}
 
 
-@pytest.fixture(scope="module")
-def tenant(house: House) -> dict[str, Any]:
-    return house.make_tenant()
-
-
-@pytest.fixture(scope="module")
-def member(house: House, tenant: dict[str, Any]) -> Caller:
-    return house.make_member(tenant)
-
-
 @pytest.fixture(scope="module", params=KINDS)
 def kind(request: pytest.FixtureRequest) -> str:
     return str(request.param)

@@ -10,16 +10,6 @@ from tests.guests.test_change import KINDS, PVE_KIND, allocated, make
 from tests.house import Caller, House
 
 
-@pytest.fixture(scope="module")
-def tenant(house: House) -> dict[str, Any]:
-    return house.make_tenant()
-
-
-@pytest.fixture(scope="module")
-def member(house: House, tenant: dict[str, Any]) -> Caller:
-    return house.make_member(tenant)
-
-
 def take(caller: Caller, kind: str, guest: dict[str, Any], **body: Any) -> dict[str, Any]:
     return caller.done("POST", f"/proxmox/{kind}/{guest['id']}/snapshots", {"name": "before", **body})
 

@@ -19,11 +19,6 @@ READ = ["guest.audit"]
 POWER = ["guest.power"]
 
 
-@pytest.fixture(scope="module")
-def tenant(house: House) -> dict[str, Any]:
-    return house.make_tenant()
-
-
 @pytest.fixture
 def owner(house: House, tenant: dict[str, Any]) -> Caller:
     return house.make_member(tenant, "owner")

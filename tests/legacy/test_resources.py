@@ -24,11 +24,6 @@ def tenant(house: House) -> dict[str, Any]:
 
 
 @pytest.fixture(scope="module")
-def member(house: House, tenant: dict[str, Any]) -> Caller:
-    return house.make_member(tenant)
-
-
-@pytest.fixture(scope="module")
 def hasty(house: House, member: Caller) -> Caller:
     """The same caller where nobody waits."""
     app = create_app(dataclasses.replace(house.settings, front_end_wait=0))

@@ -29,16 +29,6 @@ def planter(house: House) -> Planter:
 
 
 @pytest.fixture(scope="module")
-def tenant(house: House) -> dict[str, Any]:
-    return house.make_tenant()
-
-
-@pytest.fixture(scope="module")
-def member(house: House, tenant: dict[str, Any]) -> Caller:
-    return house.make_member(tenant)
-
-
-@pytest.fixture(scope="module")
 def archive(planter: Planter) -> str:
     """The backup of a privileged container, on a storage that tenants have."""
     return planter.backup(planter.container(hostname="old"))

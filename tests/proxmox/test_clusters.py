@@ -29,11 +29,6 @@ def asked(house: House, mark: int, caller: str) -> list[str]:
 
 
 @pytest.fixture(scope="module")
-def tenant(house: House) -> dict[str, Any]:
-    return house.make_tenant()
-
-
-@pytest.fixture(scope="module")
 def member(house: House, tenant: dict[str, Any]) -> Caller:
     return house.make_member(tenant, "viewer")
 

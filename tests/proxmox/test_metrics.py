@@ -13,16 +13,6 @@ KINDS = {"cts": container, "vms": vm}
 PVE_KIND = {"cts": "lxc", "vms": "qemu"}
 
 
-@pytest.fixture(scope="module")
-def tenant(house: House) -> dict[str, Any]:
-    return house.make_tenant()
-
-
-@pytest.fixture(scope="module")
-def member(house: House, tenant: dict[str, Any]) -> Caller:
-    return house.make_member(tenant)
-
-
 @pytest.fixture(scope="module", params=KINDS)
 def running(request: pytest.FixtureRequest, member: Caller) -> tuple[str, dict[str, Any]]:
     """(path, guest)"""

@@ -24,11 +24,6 @@ def tenant(house: House) -> dict[str, Any]:
 
 
 @pytest.fixture(scope="module")
-def member(house: House, tenant: dict[str, Any]) -> Caller:
-    return house.make_member(tenant)
-
-
-@pytest.fixture(scope="module")
 def guests(member: Caller) -> Mapping[str, dict[str, Any]]:
     bodies = {"cts": container(storage="local-lvm"), "vms": vm(storage="local-lvm")}
     return {kind: member.done("POST", f"/proxmox/{kind}", body)["result"]["guest"] for kind, body in bodies.items()}

@@ -11,16 +11,6 @@ from tests.house import Caller, House, container
 
 
 @pytest.fixture(scope="module")
-def tenant(house: House) -> dict[str, Any]:
-    return house.make_tenant()
-
-
-@pytest.fixture(scope="module")
-def member(house: House, tenant: dict[str, Any]) -> Caller:
-    return house.make_member(tenant)
-
-
-@pytest.fixture(scope="module")
 def guest(member: Caller) -> dict[str, Any]:
     found: dict[str, Any] = member.done("POST", "/proxmox/cts", container())["result"]["guest"]
     return found

@@ -35,7 +35,9 @@ class Firewalls(OnGuest):
         self, ctx: Context, kind: GuestKind, ref: str, wanted: Mapping[str, bool | str | None], expected: Expected
     ) -> Operation:
         """What is None has PVE's default again; `enable` is set at each network card, too. Raises PveChanged."""
-        digest = self._options_digest(ctx, kind, ref, expected) if expected is not None else None
+        digest = None
+        if expected is not None:
+            digest = self._expected_digest(ctx, kind, ref, expected, lambda api: api.firewall.options())
         with self._db.begin() as tx:
             row = self._free_guest(tx, ctx, kind, ref, Privilege.GUEST_ALLOCATE)
             parameters = guest_firewall.OptionParameters(**guest.target(ctx, row), options=dict(wanted), digest=digest)
@@ -94,15 +96,6 @@ class Firewalls(OnGuest):
             row = self._free_guest(tx, ctx, kind, ref, Privilege.GUEST_ALLOCATE)
             parameters = guest_firewall.RuleParameters(**guest.target(ctx, row), digest=found.digest, **change)
             return self._act(tx, ctx, row, guest_firewall.RULES[kind], parameters)
-
-    def _options_digest(self, ctx: Context, kind: GuestKind, ref: str, expected: Collection[str]) -> str:
-        with self._db.read() as tx:
-            row = self._found(tx, ctx, kind, ref, Privilege.GUEST_ALLOCATE)
-            require_free(tx, row)
-        digest: str = self._live(ctx, row, lambda api: api.firewall.options()).digest
-        if digest not in expected:
-            raise PveChanged
-        return digest
 
     def _checked(self, ctx: Context, row: Guest, rule: Rule) -> Rule:
         """The rule as PVE writes it. Raises Invalid for what it would not take, and for what is not the tenant's."""

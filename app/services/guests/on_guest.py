@@ -62,12 +62,20 @@ class OnGuest:
         _require_in_its_pool(tx, row)
         return row
 
-    def _expected_digest(self, ctx: Context, kind: GuestKind, ref: str, expected: Collection[str]) -> str:
-        """The config's digest as it is now, if it is one of these; PVE compares it again when the change arrives."""
+    def _expected_digest(
+        self,
+        ctx: Context,
+        kind: GuestKind,
+        ref: str,
+        expected: Collection[str],
+        ask: Callable[[GuestApi], Any] = lambda api: api.config(),
+    ) -> str:
+        """The digest of the config, or of what `ask` reads, as it is now, if it is one of these; PVE compares it again
+        when the change arrives."""
         with self._db.read() as tx:
             row = self._found(tx, ctx, kind, ref, Privilege.GUEST_ALLOCATE)
             require_free(tx, row)
-        digest: str = self._live(ctx, row, lambda api: api.config()).digest
+        digest: str = self._live(ctx, row, ask).digest
         if digest not in expected:
             raise PveChanged
         return digest

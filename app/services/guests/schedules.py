@@ -47,9 +47,7 @@ class Schedules(BackingUp):
             _write(tx, ctx, row, made, spec)
             tx.add(made)
             tx.flush()
-            audit.record(
-                tx, ctx, f"{kind}.backup_schedule.create", tenant=row.tenant_id, guest=row.id, subject=row.name
-            )
+            _audit(tx, ctx, row, "create")
             return backup_schedules.view(tx, made)
 
     def replace(self, ctx: Context, kind: GuestKind, ref: str, schedule: str, spec: ScheduleSpec) -> Schedule:
@@ -59,9 +57,7 @@ class Schedules(BackingUp):
             found = backup_schedules.find(tx, row.id, schedule)
             _write(tx, ctx, row, found, spec)
             tx.flush()
-            audit.record(
-                tx, ctx, f"{kind}.backup_schedule.change", tenant=row.tenant_id, guest=row.id, subject=row.name
-            )
+            _audit(tx, ctx, row, "change")
             return backup_schedules.view(tx, found)
 
     def delete(self, ctx: Context, kind: GuestKind, ref: str, schedule: str) -> None:
@@ -69,9 +65,7 @@ class Schedules(BackingUp):
         with self._db.begin() as tx:
             row = self._for_change(tx, ctx, kind, ref)
             tx.delete(backup_schedules.find(tx, row.id, schedule))
-            audit.record(
-                tx, ctx, f"{kind}.backup_schedule.delete", tenant=row.tenant_id, guest=row.id, subject=row.name
-            )
+            _audit(tx, ctx, row, "delete")
 
     def run(self) -> None:
         """Begin what is due, and the deletion of what is more than is kept; a busy guest's turn is the next round.
@@ -140,7 +134,7 @@ def _write(tx: Tx, ctx: Context, row: Guest, found: BackupSchedule, spec: Schedu
 
 
 def _audit(tx: Tx, ctx: Context, row: Guest, verb: str) -> None:
-    audit.record(tx, ctx, f"{row.kind}.schedule.{verb}", tenant=row.tenant_id, guest=row.id, subject=row.name)
+    audit.record(tx, ctx, f"{row.kind}.backup_schedule.{verb}", tenant=row.tenant_id, guest=row.id, subject=row.name)
 
 
 def _of(tx: Tx, schedule: str) -> tuple[BackupSchedule | None, Guest | None]:
