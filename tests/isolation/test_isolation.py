@@ -108,7 +108,7 @@ def test_every_id_of_every_request_is_declared() -> None:
 
 
 def test_an_id_that_nobody_declared_is_noticed() -> None:
-    for steps in (("newid",), ("zones", "[]"), ("net", "source_bridges", "[]"), ("watch", "image"), ("volid",)):
+    for steps in (("zone_id",), ("zones", "[]"), ("net", "source_bridges", "[]"), ("watch", "volume"), ("volid",)):
         with pytest.raises(LookupError):
             table.reference(Field("body", steps, {"type": "string"}))
     with pytest.raises(LookupError):
