@@ -169,3 +169,51 @@ def test_a_scan_while_pve_is_away_is_pve_s_trouble(house: House, admin: Caller) 
     with house.pve.fault(kind="close", path="/cluster/resources"):
         answer = admin.get("/admin/templates/scan")
     assert answer.status_code in (502, 503, 504)
+
+
+# -- groups
+
+
+def test_a_group_is_made_with_its_limits_changed_and_deleted(house: House) -> None:
+    admin, name = house.admin(), f"students-{uuid.uuid4().hex[:8]}"
+    body = {"name": name, "description": "", "ldap_filter": "", "default_storage_pool": "local-lvm", "max_cpu": 2}
+    made = admin.post("/admin/groups", body)
+    assert made.status_code == 201, made.get_data(as_text=True)
+    group = made.get_json()["id"]
+    path = f"/admin/groups/{group}"
+    shown = listed(admin, "/admin/groups", id=group)
+    assert shown == {
+        "id": group, "name": name, "description": "", "ldap_filter": None, "default_storage_pool": "local-lvm",
+        "default_network_bridge": None, "default_vlan_tag": None, "max_vms": NO_LIMIT, "max_cpu": 2,
+        "max_memory": NO_LIMIT, "max_storage": NO_LIMIT, "user_count": 0,
+    }  # fmt: skip
+    taken = admin.post("/admin/groups", body)
+    assert (taken.status_code, taken.get_json()["code"]) == (409, "name.taken")
+    member = house.make_member(house.make_tenant())
+    me = member.get("/auth/me").get_json()["id"]
+    assert admin.put(f"/groups/{group}/users/{me}").status_code == 204
+    assert admin.put(path, {**shown, "name": f"{name}-2", "max_cpu": 0}).status_code == 200
+    assert (listed(admin, "/admin/groups", id=group) or {}) == {
+        **shown, "name": f"{name}-2", "max_cpu": 0, "user_count": 1,
+    }  # fmt: skip
+    assert (listed(admin, "/admin/users", id=me) or {})["group_name"] == f"{name}-2"
+    assert member.post("/proxmox/cts", container()).get_json()["dimension"] == "cores"
+    in_use = admin.delete(path)
+    assert (in_use.status_code, in_use.get_json()["code"]) == (409, "group.in_use")
+    assert admin.delete(f"/groups/{group}/users/{me}").status_code == 204
+    assert admin.delete(path).status_code == 200
+    assert listed(admin, "/admin/groups", id=group) is None
+    assert admin.get(f"/plans/{name}-2").status_code == 404, "its own plan is gone with it"
+
+
+def test_a_group_that_cannot_be_made_leaves_no_plan(house: House) -> None:
+    admin, name = house.admin(), f"students-{uuid.uuid4().hex[:8]}"
+    group = admin.post("/groups", {"name": name}).get_json()["id"]
+    assert admin.post("/admin/groups", {"name": name}).status_code == 409
+    assert admin.get(f"/plans/{name}").status_code == 404
+    for wrong in ({"default_storage_pool": "no-such"}, {"max_cpu": -1}, {"default_vlan_tag": 5000}):
+        answer = admin.put(f"/admin/groups/{group}", wrong)
+        assert (answer.status_code, list(answer.get_json()["errors"])) == (422, list(wrong))
+    assert admin.put(f"/admin/groups/{group}", {"max_vms": 3}).status_code == 200
+    assert (listed(admin, "/admin/groups", id=group) or {})["max_vms"] == 3
+    assert admin.delete(f"/admin/groups/{group}").status_code == 200

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 
 from flask.views import MethodView
 
-from app.api.legacy import catalog, resources, users
+from app.api.legacy import catalog, groups, resources, users
 
 #: Path below /api -> view.
 VIEWS: Mapping[str, type[MethodView]] = {
@@ -29,6 +29,8 @@ VIEWS: Mapping[str, type[MethodView]] = {
     "/provisioning/resources/<vmid>/snapshots/<snapshot>/rollback": resources.ResourceRollbackView,
     "/admin/users": users.UsersWithLimitsView,
     "/admin/users/<user>/quota": users.LimitsView,
+    "/admin/groups": groups.LimitedGroupsView,
+    "/admin/groups/<group>": groups.LimitedGroupView,
     "/admin/templates": catalog.CuratedView,
     "/admin/templates/scan": catalog.CandidatesView,
     "/admin/templates/import": catalog.ChosenView,

@@ -11,7 +11,7 @@ from app.api.schemas.guests import CORES_MOST, DISK_GB_MOST, MIB_MOST
 from app.api.schemas.templates import logo_url
 from app.domain.deployments import DeploymentSpec
 from app.domain.guests import GuestChange
-from app.domain.identifiers import GuestName, SnapshotName
+from app.domain.identifiers import BridgeName, GuestName, SnapshotName, StorageId
 from app.domain.templates import TemplateCategory
 
 _MIB, _GIB = {"description": "MiB"}, {"description": "GiB"}
@@ -237,6 +237,56 @@ class QuotaPairSchema(Schema):
 class LimitsSavedSchema(Schema):
     message = fields.String(required=True)
     quota = fields.Nested(QuotaPairSchema, required=True)
+
+
+# -- groups
+
+
+class LimitedGroupSchema(Schema):
+    """A limit of 999999999 is none."""
+
+    id = fields.String(required=True)
+    name = fields.String(required=True)
+    description = fields.String(required=True)
+    ldap_filter = fields.String(required=True, allow_none=True)
+    default_storage_pool = fields.String(required=True, allow_none=True)
+    default_network_bridge = fields.String(required=True, allow_none=True)
+    default_vlan_tag = fields.Integer(required=True, allow_none=True)
+    max_vms = fields.Integer(required=True)
+    max_cpu = fields.Integer(required=True)
+    max_memory = fields.Integer(required=True, metadata=_MIB)
+    max_storage = fields.Integer(required=True, metadata=_GIB)
+    user_count = fields.Integer(required=True)
+
+
+class GroupSaidSchema(Schema):
+    """The group as it was shown, with edits; what is left out stays."""
+
+    class Meta:
+        unknown = EXCLUDE
+
+    name = Text(least=1, most=64)
+    description = Lines(most=2000)
+    ldap_filter = Text(most=1000, allow_none=True)
+    default_storage_pool = Named(StorageId, allow_none=True)
+    default_network_bridge = Named(BridgeName, allow_none=True)
+    default_vlan_tag = Whole(0, 4094, allow_none=True, metadata={"description": "0 or null: none."})
+    max_vms = Whole(0, 999_999_999)
+    max_cpu = Whole(0, 999_999_999)
+    max_memory = Whole(0, 999_999_999, metadata=_MIB)
+    max_storage = Whole(0, 999_999_999, metadata=_GIB)
+
+
+class NewGroupSaidSchema(GroupSaidSchema):
+    name = Text(least=1, most=64, required=True)
+
+
+class GroupToldSchema(Schema):
+    msg = fields.String(required=True)
+
+
+class GroupMadeSchema(GroupToldSchema):
+    id = fields.String(required=True)
 
 
 def as_list(schema: type[Schema]) -> Any:
