@@ -32,7 +32,7 @@ from app.pve.guests import (
     marked,
     unmarked,
 )
-from app.pve.lxc import ContainerApi, ContainerCreate
+from app.pve.lxc import ContainerApi, ContainerCreate, ContainerSettings
 from app.pve.nodes import Interface, NodeApi, NodeStatus, Service
 from app.pve.pools import Pool, PoolsApi
 from app.pve.qemu import VmApi, VmCreate, VmSettings
@@ -49,6 +49,7 @@ __all__ = [
     "ClusterStatus",
     "ContainerApi",
     "ContainerCreate",
+    "ContainerSettings",
     "Disk",
     "Endpoint",
     "FileSystem",

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 from app.domain.errors import PveLocked, PveRefused, PveTimeout
 from app.domain.guests import Network
-from app.domain.identifiers import GuestName, NodeName, PoolId, StorageId, Upid, VmId, Volid
+from app.domain.identifiers import GuestName, NodeName, PoolId, StorageId, Tag, Upid, VmId, Volid
 from app.pve.answers import Row, rows, upid
 from app.pve.cards import container_card, ssh_keys
 from app.pve.guests import FileSystem, GuestApi, GuestStatus, Restore, outward
@@ -18,40 +18,56 @@ ADDRESSES_TIMEOUT = 3.0
 
 
 @dataclass(frozen=True)
-class ContainerCreate:
-    """What goes on the wire for a new container. `memory`, `swap` MiB, `disk_gb` GiB; `description` carries the mark.
-
-    No tags: PVE 9.1 refuses them to a tenant's token at a container's creation.
-    """
+class ContainerSettings:
+    """What a new container and a clone are both given. `memory`, `swap` MiB. Without `nesting` features stay as they
+    are."""
 
     hostname: GuestName
-    ostemplate: Volid
-    storage: StorageId
-    disk_gb: int
     memory: int
     swap: int
     cores: int
-    pool: PoolId
-    description: str
     net: Network = field(default_factory=Network)
-    ssh_keys: tuple[str, ...] = ()
-    password: str | None = field(default=None, repr=False)
+    tags: tuple[Tag, ...] = ()
     nesting: bool = False
 
     def wire(self) -> Mapping[str, Scalar]:
         return {
             "hostname": GuestName.parse(self.hostname),
-            "ostemplate": Volid.parse(self.ostemplate),
-            "rootfs": f"{StorageId.parse(self.storage)}:{int(self.disk_gb)}",
             "memory": int(self.memory),
             "swap": int(self.swap),
             "cores": int(self.cores),
+            "net0": container_card(self.net),
+            "tags": ";".join(Tag.parse(tag) for tag in self.tags) or None,
+            **({"features": "nesting=1"} if self.nesting else {}),
+        }
+
+
+@dataclass(frozen=True)
+class ContainerCreate:
+    """What goes on the wire for a new container out of an archive. `disk_gb` GiB; `description` carries the mark.
+
+    No tags: PVE 9.1 refuses them to a tenant's token at a container's creation.
+    """
+
+    settings: ContainerSettings
+    ostemplate: Volid
+    storage: StorageId
+    disk_gb: int
+    pool: PoolId
+    description: str
+    ssh_keys: tuple[str, ...] = ()
+    password: str | None = field(default=None, repr=False)
+
+    def wire(self) -> Mapping[str, Scalar]:
+        return {
+            **self.settings.wire(),
+            "tags": None,
+            "ostemplate": Volid.parse(self.ostemplate),
+            "rootfs": f"{StorageId.parse(self.storage)}:{int(self.disk_gb)}",
             "pool": PoolId.parse(self.pool),
             "description": self.description,
-            "net0": container_card(self.net),
             "ssh-public-keys": ssh_keys(self.ssh_keys) or None,
             "password": self.password,
-            "features": "nesting=1" if self.nesting else None,
         }
 
 

@@ -115,6 +115,7 @@ _DOMAINS = r"[A-Za-z0-9.-]+(?: [A-Za-z0-9.-]+)*"
 _CARD = ("bridge", "firewall", "tag", "rate", "mtu", "link_down", "trunks")
 _MODELS = "virtio|e1000e?|rtl8139|vmxnet3"
 _DIGEST = r"\w{1,40}"
+_FEATURES = "nesting=1"
 
 _CONTAINER: Forms = {
     "hostname": _of(GuestName),
@@ -224,9 +225,9 @@ CALLS: Mapping[str, Forms] = {
         "pool": _of(PoolId),
         "ssh-public-keys": _LINES,
         "password": _LINE,
-        "features": "nesting=1",
+        "features": _FEATURES,
     },
-    "PUT lxc/config": {**_CONTAINER, **_CHANGED, **_MOUNTS},
+    "PUT lxc/config": {**_CONTAINER, **_CHANGED, **_MOUNTS, "features": _FEATURES},
     "POST lxc/move_volume": {"volume": _of(DiskName), **_MOVED},
     "POST lxc/clone": {**_CLONED, "hostname": _of(GuestName)},
     "POST lxc/migrate": {"target": _of(NodeName), "restart": _FLAG},

@@ -189,6 +189,18 @@ def _is_elsewhere(run: Run, p: GuestParameters) -> bool:
     return any(row.vmid == p.vmid for row in pve.cluster.resources().guests)
 
 
+def grow(run: Run, p: GuestParameters, disk_gb: int) -> Upid | None:
+    """The disk that it boots from, which is a copy, to the size asked for. PVE cannot shrink a larger one, which was
+    not charged: PveRefused."""
+    api = as_tenant(run, p)
+    disk = api.config().boot_disk
+    if disk is None:
+        raise PveRefused("The template has no disk.", code="template.no_disk")
+    if disk.size_gb > disk_gb:
+        raise PveRefused("The template's disk is larger than what was asked for.", code="guest.differs")
+    return api.resize(disk.name, size_gb=disk_gb) if disk.size_gb < disk_gb else None
+
+
 def check_made(run: Run, p: MadeParameters) -> None:
     """What was made is what was asked and charged, and no privileged container: the step after every making, however
     it was made. A guest outside the pool is not even readable."""

@@ -13,7 +13,7 @@ from app.db import guests
 from app.db.models import Template
 from app.domain.errors import Conflict, PveLocked
 from app.domain.guests import GuestKind, GuestState, owner_mark
-from app.domain.identifiers import NodeName, Upid, VmId
+from app.domain.identifiers import Upid
 from app.operations import Again, Run, Saga, Step
 from app.pve.guests import marked, unmarked
 from app.sagas import ct_create, guest, vm_create
@@ -63,7 +63,6 @@ def create(run: Run, p: Parameters) -> Upid | None:
             row.node = p.node
     if isinstance(p, VmParameters):
         return vm_create.create(run, p)
-    container = run.gateways.as_tenant(p.tenant).node(NodeName(p.node)).lxc(VmId(p.vmid))
 
     def before() -> tuple[bool, Upid | None]:
         """Only what is at work, or stands: an ended task may be that of the guest's first making."""
@@ -71,7 +70,7 @@ def create(run: Run, p: Parameters) -> Upid | None:
             return True, working
         return guest.settle_half_made(run, p), None
 
-    return guest.make_once(run, before, lambda: container.create(spec=ct_create.wanted(run, p)))
+    return ct_create.make(run, p, before)
 
 
 def configure(run: Run, p: Parameters) -> None:
@@ -85,8 +84,8 @@ def configure(run: Run, p: Parameters) -> None:
     guest.as_tenant(run, p).update(given, delete=kept.keys() - given.keys())
 
 
-def grow(run: Run, p: VmParameters) -> Upid | None:
-    return vm_create.grow(run, p)
+def grow(run: Run, p: Parameters) -> Upid | None:
+    return vm_create.grow(run, p) if isinstance(p, VmParameters) else ct_create.grow(run, p)
 
 
 def start(run: Run, p: Parameters) -> Upid | None:
@@ -125,14 +124,12 @@ _BEGINS = (
         create,
         undo=guest.make_gone,
         calls=(
-            will("POST /nodes/{p.node}/{kind}", lambda p: getattr(p, "template_vmid", None) is None),
-            will(
-                "POST /nodes/{p.template_node}/qemu/{p.template_vmid}/clone",
-                lambda p: getattr(p, "template_vmid", None),
-            ),
+            will("POST /nodes/{p.node}/{kind}", lambda p: p.template_vmid is None),
+            will("POST /nodes/{p.template_node}/{kind}/{p.template_vmid}/clone", lambda p: p.template_vmid),
         ),
     ),
     Step("configured", configure, calls=(will("PUT {guest}/config"),)),
+    Step("grown", grow, calls=(may("PUT {guest}/resize", lambda p: p.template_vmid or p.kind == GuestKind.VM),)),
 )
 _ENDS = (
     Step("verified", guest.check_made),
@@ -146,8 +143,7 @@ REBUILDS = {
         point_of_no_return="cleared",
     ),
     GuestKind.VM: Saga(
-        "vm.rebuild", VmParameters,
-        steps=(*_BEGINS, Step("grown", grow, calls=(may("PUT {guest}/resize"),)), *_ENDS), result=guest.result,
+        "vm.rebuild", VmParameters, steps=(*_BEGINS, *_ENDS), result=guest.result,
         secrets=("password",), point_of_no_return="cleared",
     ),
 }  # fmt: skip

@@ -6,7 +6,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from app.domain.errors import PveRefused
 from app.domain.guests import CloudInit, GuestKind, owner_mark
 from app.domain.identifiers import GuestName, NodeName, PoolId, StorageId, Tag, Upid, VmId, Volid
 from app.operations import Run, Saga, Step
@@ -63,16 +62,8 @@ def configure(run: Run, p: Parameters) -> None:
 
 
 def grow(run: Run, p: Parameters) -> Upid | None:
-    """To the size asked for, where the disk is a copy. PVE cannot shrink a larger one, which was not charged."""
-    if p.template_vmid is None and p.image is None:
-        return None
-    api = guest.as_tenant(run, p)
-    disk = api.config().boot_disk
-    if disk is None:
-        raise PveRefused("The template has no disk.", code="template.no_disk")
-    if p.image is not None and disk.size_gb > p.disk_gb:
-        raise PveRefused("The image's disk is larger than what was asked for.", code="guest.differs")
-    return api.resize(disk.name, size_gb=p.disk_gb) if disk.size_gb < p.disk_gb else None
+    is_copy = p.template_vmid is not None or p.image is not None
+    return guest.grow(run, p, p.disk_gb) if is_copy else None
 
 
 def start(run: Run, p: Parameters) -> Upid | None:

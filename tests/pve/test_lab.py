@@ -28,6 +28,7 @@ from app.domain.identifiers import (
 from app.pve import (
     ApiToken,
     ContainerCreate,
+    ContainerSettings,
     Endpoint,
     Pve,
     PveConnections,
@@ -94,10 +95,11 @@ def site() -> Iterator[Site]:
     lab.stop()
 
 
-def container(name: str, **more: Any) -> ContainerCreate:
+def container(name: str, *, nesting: bool = False, **more: Any) -> ContainerCreate:
     return ContainerCreate(
-        hostname=GuestName(name), ostemplate=Volid("local:vztmpl/debian-12-standard_12.12-1_amd64.tar.zst"),
-        storage=THIN, disk_gb=1, memory=128, swap=0, cores=1, pool=BLUE, description=owner_mark(name), net=NET, **more,
+        ContainerSettings(GuestName(name), memory=128, swap=0, cores=1, net=NET, nesting=nesting),
+        ostemplate=Volid("local:vztmpl/debian-12-standard_12.12-1_amd64.tar.zst"), storage=THIN, disk_gb=1,
+        pool=BLUE, description=owner_mark(name), **more,
     )  # fmt: skip
 
 

@@ -27,7 +27,17 @@ from app.domain.identifiers import (
     VmId,
     Volid,
 )
-from app.pve import ContainerApi, ContainerCreate, Endpoint, GuestConfig, Pve, VmApi, VmCreate, VmSettings
+from app.pve import (
+    ContainerApi,
+    ContainerCreate,
+    ContainerSettings,
+    Endpoint,
+    GuestConfig,
+    Pve,
+    VmApi,
+    VmCreate,
+    VmSettings,
+)
 from tests.pve.conftest import API, UPID
 from tests.pve.schema import assert_known
 
@@ -55,10 +65,11 @@ def form(wire: requests_mock.Mocker) -> dict[str, str]:
 # -- guests
 
 
-def ct_spec(**more: Any) -> ContainerCreate:
+def ct_spec(*, nesting: bool = False, **more: Any) -> ContainerCreate:
     return ContainerCreate(
-        hostname=GuestName("c1"), ostemplate=Volid("local:vztmpl/debian-12.tar.zst"), storage=StorageId("local-lvm"),
-        disk_gb=8, memory=512, swap=0, cores=1, pool=PoolId("blue"), description=owner_mark("g1"), net=NET, **more,
+        ContainerSettings(GuestName("c1"), memory=512, swap=0, cores=1, net=NET, tags=(Tag("web"),), nesting=nesting),
+        ostemplate=Volid("local:vztmpl/debian-12.tar.zst"), storage=StorageId("local-lvm"), disk_gb=8,
+        pool=PoolId("blue"), description=owner_mark("g1"), **more,
     )  # fmt: skip
 
 
@@ -228,6 +239,14 @@ def test_what_settings_leave_open_is_not_inherited(
     }  # fmt: skip
     with pytest.raises(Invalid):
         container.apply(settings)
+    wire.put(f"{CT}/config", json={"data": None})
+    container.apply(ContainerSettings(GuestName("c2"), 1024, 0, 4, NET, nesting=True))
+    assert form(wire) == {
+        "hostname": "c2", "memory": "1024", "swap": "0", "cores": "4", "features": "nesting=1", "delete": "tags",
+        "net0": "name=eth0,bridge=vmbr0,ip=dhcp,firewall=1",
+    }  # fmt: skip
+    container.apply(ContainerSettings(GuestName("c2"), 1024, 0, 4, NET))
+    assert "features" not in form(wire)["delete"] + "".join(form(wire)), "those of the template stay"
 
 
 def test_a_config_is_read_whatever_its_types(wire: requests_mock.Mocker, vm: VmApi) -> None:

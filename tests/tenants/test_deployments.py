@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from tests.house import Caller, House
+from tests.house import Caller, House, container, wait_for
 
 ISO = "local:iso/debian-12.12.0-amd64-netinst.iso"
 KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIGZvciB0ZXN0cyBvbmx5LCBub2JvZHkgaGFzIGl0ISE= maria"
@@ -71,6 +71,61 @@ def test_a_repeated_request_makes_one_guest_and_tells_no_password_again(member: 
     assert first["result"]["guest"]["id"] == second["result"]["guest"]["id"]
     assert "password" in first
     assert "password" not in second
+
+
+@pytest.fixture
+def golden(house: House) -> Iterator[dict[str, Any]]:
+    """A catalog entry that is a container of its own."""
+    card = {"net0": "name=eth0,bridge=vmbr0,tag=7", "tags": "old", "description": "golden"}
+    name = f"golden-{uuid.uuid4().hex[:6]}"
+    admin, member = house.admin(), house.make_member(house.make_tenant())
+    archive = "local:vztmpl/debian-12-standard_12.12-1_amd64.tar.zst"
+    house.pve.post(
+        "/nodes/n1/lxc", vmid=9103, ostemplate=archive, rootfs="local-lvm:2", hostname=name, memory=64, **card
+    )
+    wait_for(lambda: 9103 in {one["vmid"] for one in house.pve.guests() if one["status"] == "stopped"})
+    house.pve.post("/nodes/n1/lxc/9103/template")
+    entry = admin.post("/templates", {"source": "9103", "name": name, "published": True}).get_json()
+    too_small = container(template=name, disk_gb=1)
+    wait_for(lambda: "disk_gb" in member.post("/proxmox/cts", too_small).get_json().get("errors", {}), every=0.3)
+    yield entry
+    assert admin.delete(f"/templates/{entry['id']}").status_code == 204
+    house.pve.delete("/nodes/n1/lxc/9103")
+
+
+def test_a_container_that_is_a_template_is_cloned_and_becomes_what_was_asked_for(
+    house: House, member: Caller, golden: dict[str, Any]
+) -> None:
+    assert (golden["kind"], golden["memory"], golden["disk_gb"]) == ("ct", 64, 2)
+    mark = house.pve.mark()
+    for given in ({"password": "a long password"}, {"ssh_keys": [KEY]}, {"login": "maria"}, {"disk_gb": 1}):
+        answer = member.post("/deployments", {"template_id": golden["id"], "name": "web", **given})
+        assert (answer.status_code, list(answer.get_json()["errors"])) == (422, list(given)), answer.get_json()
+    assert house.pve.writes(mark) == []
+    asked = {"memory": 96, "cores": 2, "disk_gb": 3, "tags": ["web"], "net": {"bridge": "vmbr0", "ip": "10.9.8.7/24"}}
+    found, config = deployed(house, member, golden["name"], **asked)
+    guest = found["result"]["guest"]
+    assert "password" not in found
+    assert (guest["kind"], guest["state"], guest["unprivileged"]) == ("ct", "running", True)
+    assert (guest["memory"], guest["cores"], guest["disk_gb"], guest["made_from"]) == (96, 2, 3, golden["name"])
+    assert (config["memory"], config["cores"], config["tags"], config["hostname"]) == (96, 2, "web", guest["name"])
+    assert config["rootfs"].startswith(f"local-lvm:vm-{guest['vmid']}-disk-0,size=3G")
+    assert "ip=10.9.8.7/24" in config["net0"]
+    assert "tag=7" not in config["net0"], "the template's own card"
+    assert config["description"].strip() == f"poolhouse-guest: {guest['id']}"
+    base = f"/proxmox/cts/{guest['id']}"
+    member.done("POST", f"{base}/stop", {"force": True})
+    refused = member.post(f"{base}/rebuild", {"template": golden["id"], "password": "a long password"})
+    assert list(refused.get_json()["errors"]) == ["password"]
+    again = member.done("POST", f"{base}/rebuild", {"template": golden["id"]})["result"]["guest"]
+    assert (again["vmid"], again["memory"], again["disk_gb"], again["tags"]) == (guest["vmid"], 96, 3, ["web"])
+    rebuilt = house.pve.get(f"/nodes/n1/lxc/{guest['vmid']}/config")
+    assert (rebuilt["net0"], "size=3G" in rebuilt["rootfs"]) == (config["net0"], True)
+    nested = container(template=golden["id"], nesting=True, disk_gb=2)
+    made = member.done("POST", "/proxmox/cts", nested)["result"]["guest"]
+    assert house.pve.get(f"/nodes/n1/lxc/{made['vmid']}/config")["features"] == "nesting=1"
+    for one in (guest, made):
+        member.done("DELETE", f"/proxmox/cts/{one['id']}")
 
 
 @pytest.mark.parametrize(

@@ -251,7 +251,9 @@ class ContainerCreateSchema(GuestCreateSchema):
     )
     swap = _swap()
     ssh_keys = ssh_keys()
-    password = Text(least=5, most=128, metadata={"format": "password", "description": "Of root."})
+    password = Text(
+        least=5, most=128, metadata={"format": "password", "description": "Of root; none of a template guest."}
+    )
     nesting = Flag()
     unprivileged = Flag(metadata={"description": "Every container is unprivileged; false is refused."})
 

@@ -39,11 +39,13 @@ class Guests(Making):
     # -- making
 
     def create_container(self, ctx: Context, spec: ContainerSpec) -> Operation:
-        """Raises QuotaExceeded, CapacityExceeded, Invalid for a template, storage or bridge outside the tenant's."""
+        """Raises QuotaExceeded, CapacityExceeded, Invalid for a template, storage or bridge outside the tenant's, and
+        for a password or keys of what is cloned."""
         with self._db.read() as tx:
             tenant = self.tenant_for(tx, ctx, spec.placement)
             given = offers.terms(tx, tenant, ctx.caller.user)
-            medium = offers.archive(tx, tenant, spec.template)
+            medium = offers.ct_medium(tx, tenant, spec.template, spec.disk_gb)
+            offers.require_no_log_in(medium, {"password": spec.password, "ssh_keys": spec.ssh_keys})
             net = offers.network(tx, given, spec.net)
             place = offers.place(tx, given, spec, GuestKind.CT, medium)
         with self._db.begin() as tx:
@@ -52,13 +54,14 @@ class Guests(Making):
             return self._engine.submit(
                 tx, ctx, ct_create.SAGA,
                 ct_create.Parameters(
-                    **self._who(ctx, row, tenant), name=row.name, template=str(medium.volid), storage=place.storage,
+                    **self._who(ctx, row, tenant), name=row.name, template=medium.volid, template_vmid=medium.vmid,
+                    template_node=medium.node, storage=place.storage,
                     disk_gb=spec.disk_gb, memory=spec.memory, swap=spec.swap, cores=spec.cores,
                     net=dataclasses.asdict(net), ssh_keys=list(spec.ssh_keys),
                     password=self._seal(spec.password, row), nesting=spec.nesting, tags=list(spec.tags),
                     start=spec.start, onboot=spec.onboot,
                 ),
-                to_node(row),
+                to_storage(row) if medium.vmid else to_node(row),
             )  # fmt: skip
 
     def create_vm(self, ctx: Context, spec: VmSpec) -> Operation:
@@ -82,7 +85,7 @@ class Guests(Making):
                     **self._who(ctx, row, tenant), name=row.name, storage=place.storage, disk_gb=spec.disk_gb,
                     memory=spec.memory, cores=spec.cores, net=dataclasses.asdict(net),
                     iso=medium.iso, image=medium.image, template_vmid=medium.vmid,
-                    template_node=_only(medium.nodes) if medium.vmid else None, cloud_init=public,
+                    template_node=medium.node, cloud_init=public,
                     password=self._seal(init.password if init else None, row), tags=list(spec.tags), start=spec.start,
                     onboot=spec.onboot,
                 ),
@@ -239,10 +242,6 @@ class Guests(Making):
             operation = self._act(tx, ctx, row, guest_delete.DELETES[kind], parameters)
             row.state = GuestState.DELETING
             return operation
-
-
-def _only(nodes: frozenset[str] | None) -> str | None:
-    return min(nodes) if nodes else None
 
 
 def _flag(field: str, text: str | None) -> bool | None:

@@ -68,6 +68,8 @@ class Conversions(OnGuest):
         with self._db.read() as tx:
             row = self._found(tx, ctx, kind, ref, Privilege.GUEST_ALLOCATE)
             medium = _medium(tx, row, wanted.template)
+            if row.kind == GuestKind.CT:
+                offers.require_no_log_in(medium, dataclasses.asdict(wanted.log_in))
         _require_stopped(row)
         values: Mapping[str, str] = {}
         if row.state == GuestState.STOPPED:
@@ -107,7 +109,8 @@ class Conversions(OnGuest):
             kept["net0"] = None
         if row.kind == GuestKind.CT:
             return guest_rebuild.ContainerParameters(
-                **common, template=str(medium.volid), swap=int(values.get("swap", "512")),
+                **common, template=medium.volid, template_vmid=medium.vmid, template_node=medium.node,
+                swap=int(values.get("swap", "512")),
                 ssh_keys=list(log_in.ssh_keys or ()), nesting="nesting=1" in values.get("features", ""), kept=kept,
             )  # fmt: skip
         told: dict[str, str | None] = {name: value for name, value in values.items() if _TOLD.fullmatch(name)}
@@ -115,7 +118,7 @@ class Conversions(OnGuest):
             told.pop("sshkeys", None)
         init = CloudInit(ssh_keys=log_in.ssh_keys or ()) if told or log_in != LogIn() else None
         return guest_rebuild.VmParameters(
-            **common, iso=None, image=medium.image, template_vmid=medium.vmid, template_node=node,
+            **common, iso=None, image=medium.image, template_vmid=medium.vmid, template_node=medium.node,
             cloud_init=dataclasses.asdict(init) if init is not None else None, kept={**kept, **told},
         )  # fmt: skip
 
@@ -137,7 +140,7 @@ def _medium(tx: Tx, row: Guest, template: str) -> offers.Medium:
     assert tenant is not None
     try:
         if row.kind == GuestKind.CT:
-            medium = offers.archive(tx, tenant, template)
+            medium = offers.ct_medium(tx, tenant, template, row.disk_gb)
         else:
             spec = VmSpec(GuestName(row.name), disk_gb=row.disk_gb, template=template)
             medium = offers.vm_medium(tx, tenant, spec)

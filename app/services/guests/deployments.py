@@ -33,8 +33,8 @@ class Deployments:
 
     def deploy(self, ctx: Context, spec: DeploymentSpec) -> Deployed:
         """Raises as the creation of a guest does, and Invalid for a template that is not published, a flavor that is
-        not there or that a plan does not allow, a disk smaller than the template's, and an ISO image that is to have a
-        password or keys."""
+        not there or that a plan does not allow, a disk smaller than the template's, and an ISO image or a container's
+        clone that is to have a password or keys."""
         rules.require_scope(ctx, Privilege.GUEST_ALLOCATE)
         with self._db.read() as tx:
             template = templates.published_by(tx, spec.template)
@@ -86,12 +86,13 @@ def _size(spec: DeploymentSpec, template: Template, flavor: Flavor | None) -> tu
 
 
 def _may_log_in(spec: DeploymentSpec, template: Template) -> bool:
-    """Whether somebody can be let in from outside: into all but what an installer will make."""
+    """Whether somebody can be let in from outside: into all but a clone of a container, which has its template's own
+    log-ins, and what an installer will make."""
     if template.kind == GuestKind.CT and spec.login is not None:
         raise Invalid({"login": ["is root in a container"]})
-    if template.kind == GuestKind.CT and template.vmid is not None:
-        raise Invalid({"template_id": ["is a container of its own: clone it"]})
-    if template.kind == GuestKind.CT or template.boots:
+    if template.kind == GuestKind.CT:
+        return template.vmid is None
+    if template.boots:
         return True
     if spec.login or spec.password or spec.ssh_keys:
         raise Invalid({"template_id": ["is an ISO image: its installer asks for user and password"]})

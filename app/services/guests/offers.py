@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -63,6 +63,11 @@ class Medium:
     entry: str | None = None
 
     @property
+    def node(self) -> str | None:
+        """Where the template guest is."""
+        return min(self.nodes) if self.vmid is not None and self.nodes else None
+
+    @property
     def iso(self) -> Volid | None:
         return self.volid if self.volid is not None and self.volid.folder == Content.ISO else None
 
@@ -71,12 +76,14 @@ class Medium:
         return self.volid if self.volid is not None and self.volid.folder == Content.IMPORT else None
 
 
-def archive(tx: Tx, tenant: Tenant, ref: str) -> Medium:
+def ct_medium(tx: Tx, tenant: Tenant, ref: str, disk_gb: int) -> Medium:
     """A container's template: a published catalog entry, or an archive on a granted storage."""
     entry = templates.published(tx, tenant.cluster_id, GuestKind.CT, ref)
-    if entry is not None and entry.volid is not None:
+    if entry is None:
+        return _volume(tx, tenant, "template", ref, Content.VZTMPL)
+    if entry.volid is not None:
         return _of_entry(tx, tenant, "template", entry, Volid(entry.volid))
-    return _volume(tx, tenant, "template", ref, Content.VZTMPL)
+    return _of_guest(tx, tenant, GuestKind.CT, entry, disk_gb)
 
 
 def vm_medium(tx: Tx, tenant: Tenant, spec: VmSpec) -> Medium:
@@ -87,13 +94,20 @@ def vm_medium(tx: Tx, tenant: Tenant, spec: VmSpec) -> Medium:
     if spec.template is None:
         return Medium()
     entry = templates.published(tx, tenant.cluster_id, GuestKind.VM, spec.template)
-    if entry is not None and entry.volid is not None:
+    if entry is None:
+        raise Invalid({"template": ["is not a template that you may use"]})
+    if entry.volid is not None:
         _require_as_large(entry, spec.disk_gb)
         return _of_entry(tx, tenant, "template", entry, Volid(entry.volid))
-    seen = clusters.seen_guest(tx, tenant.cluster_id, entry.vmid) if entry is not None and entry.vmid else None
-    if entry is None or seen is None or seen.kind != GuestKind.VM:
+    return _of_guest(tx, tenant, GuestKind.VM, entry, spec.disk_gb)
+
+
+def _of_guest(tx: Tx, tenant: Tenant, kind: GuestKind, entry: Template, disk_gb: int) -> Medium:
+    """The entry's template guest, to be cloned where it stands."""
+    seen = clusters.seen_guest(tx, tenant.cluster_id, entry.vmid) if entry.vmid else None
+    if seen is None or seen.kind != kind:
         raise Invalid({"template": ["is not a template that you may use"]})
-    _require_as_large(entry, spec.disk_gb)
+    _require_as_large(entry, disk_gb)
     return Medium(name=entry.name, vmid=entry.vmid, nodes=frozenset([seen.node]), entry=entry.id)
 
 
@@ -164,6 +178,15 @@ def _vlan(tx: Tx, given: Terms, asked: int | None) -> int | None:
     if given.vlan is not None or plans.has_vlan(tx, asked):
         raise Invalid({"net": {"vlan": ["is not a VLAN that you may use"]}})
     return asked
+
+
+def require_no_log_in(medium: Medium, given: Mapping[str, object]) -> None:
+    """Of a container's medium. Raises Invalid for a password or keys that a clone is to have: Proxmox VE sets them only
+    while it unpacks an archive."""
+    if medium.vmid is None:
+        return
+    if wrong := [name for name, value in given.items() if value]:
+        raise Invalid({name: ["cannot be set: a clone has its template's own"] for name in wrong})
 
 
 class Sized(Protocol):
