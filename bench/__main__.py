@@ -8,13 +8,15 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-from bench import creation, durability, fairness, lab, listing, passwords, quota
+from bench import creation, deployment, durability, fairness, lab, listing, passwords, quota, searching
 from bench.results import write
 
 RESULTS = Path(__file__).parent / "results.json"
 _ALL = {
     "listing": listing.run,
+    "searching": searching.run,
     "creation": creation.run,
+    "deployment": deployment.run,
     "fairness": fairness.run,
     "quota": quota.run,
     "durability": durability.run,

@@ -33,7 +33,7 @@ def run() -> list[Result]:
         tenant = make_tenant(admin)
         member = make_member(house, admin, tenant)
         house.end(worker)  # its refresher reads PVE by the clock; here any call to PVE is a mistake
-        _fill(house, tenant["id"])
+        fill(house.settings.database_url, tenant["id"])
         listed = member.ask("GET", PAGE)
         assert listed.status == 200, listed.body
         page = listed.json()
@@ -81,9 +81,9 @@ def _rounds(ours: list[Client], theirs: list[Client], *, rounds: int, seconds: f
     return totals
 
 
-def _fill(house: House, tenant: str) -> None:
+def fill(database_url: str, tenant: str) -> None:
     """Rows as services and sagas leave them; making 10,000 containers one by one would take half an hour."""
-    db = Database(house.settings.database_url)
+    db = Database(database_url)
     with db.begin() as tx:
         of = tx.get_one(Tenant, tenant)
         maker = tx.scalars(sa.select(User.id).limit(1)).one()
