@@ -29,6 +29,7 @@ from tests.quota.crowd import KINDS
 TENANT = ""
 ALLOCATED = ("guests", "cores", "memory", "disk_gb", "networks")
 RUNNING = ("cores", "memory")
+SIZES = ("cores", "memory", "disk_gb")
 FINAL = ("succeeded", "failed")
 
 
@@ -56,7 +57,8 @@ class Kept:
         )
 
     def would_take(self, size: Mapping[str, int], running: Mapping[str, int]) -> dict[str, int]:
-        return {"guests": 1, **size, "networks": 1, **{f"running_{name}": running[name] for name in running}}
+        sizes = {name: size[name] for name in SIZES}
+        return {"guests": 1, **sizes, "networks": 1, **{f"running_{name}": running[name] for name in running}}
 
     def growth(self, size: Mapping[str, int], runs: bool) -> dict[str, int]:
         """What it would claim on top, to be of this size and to run."""
