@@ -8,7 +8,7 @@ tenant, as he is now, and of that only what the key was made for.
 from __future__ import annotations
 
 from app.domain.access import EVERY_TENANT, Context, Privilege, TenantRole, TenantScope, UserRole
-from app.domain.errors import Forbidden, Invalid, NotFound
+from app.domain.errors import AppError, Forbidden, Invalid, NotFound
 
 _READ = frozenset({Privilege.GUEST_AUDIT, Privilege.TENANT_AUDIT, Privilege.OPERATION_AUDIT, Privilege.TEMPLATE_AUDIT})
 _OPERATE = _READ | {Privilege.GUEST_ALLOCATE, Privilege.GUEST_POWER, Privilege.OPERATION_CANCEL}
@@ -16,7 +16,7 @@ _OPERATE = _READ | {Privilege.GUEST_ALLOCATE, Privilege.GUEST_POWER, Privilege.O
 IN_TENANT: dict[TenantRole, frozenset[Privilege]] = {
     TenantRole.VIEWER: _READ,
     TenantRole.OPERATOR: _OPERATE,
-    TenantRole.OWNER: _OPERATE | {Privilege.MEMBER_MODIFY, Privilege.TENANT_MODIFY},
+    TenantRole.OWNER: _OPERATE | {Privilege.MEMBER_MODIFY, Privilege.TENANT_MODIFY, Privilege.STORAGE_MODIFY},
 }
 
 EVERYWHERE: dict[UserRole, frozenset[Privilege]] = {
@@ -68,6 +68,29 @@ def require(ctx: Context, privilege: Privilege, *, on: str | None = None) -> Non
     if membership.suspended and privilege not in _SUSPENDED:
         raise Forbidden("This tenant is suspended.", code="tenant.suspended", remedy="Ask an administrator.")
     raise Forbidden(f"A {membership.role} may not do this.", remedy="Ask an owner of the tenant.")
+
+
+def holding(ctx: Context, privilege: Privilege) -> TenantScope:
+    """The tenants in which the caller has it. Raises Forbidden where there is none."""
+    refusal: AppError | None = None
+    held = set()
+    for tenant in sorted(ctx.memberships):
+        try:
+            require(ctx, privilege, on=tenant)
+        except AppError as error:
+            refusal = error
+        else:
+            held.add(tenant)
+    if not held and refusal is not None:
+        raise refusal
+    if not held:
+        require(ctx, privilege)
+    return TenantScope(frozenset(held))
+
+
+def is_everywhere(ctx: Context, privilege: Privilege) -> bool:
+    """Whether the caller's role in the house has it, in all tenants."""
+    return privilege in EVERYWHERE[ctx.caller.role]
 
 
 def require_scope(ctx: Context, privilege: Privilege) -> None:

@@ -54,12 +54,13 @@ class DownloadParameters:
 
 @dataclass(frozen=True)
 class DeleteParameters:
-    """`nodes` are all that have it; of a shared storage one."""
+    """`nodes` are all that have it; of a shared storage one. `tenant` None: the administrator's identity frees it."""
 
     cluster: str
     storage: str
     volid: str
     nodes: list[str]
+    tenant: str | None = None
 
 
 # -- functions
@@ -67,9 +68,9 @@ class DeleteParameters:
 
 def free(run: Run, p: DeleteParameters) -> Again | None:
     """On one node after the other; what is gone is done."""
-    admin = run.gateways.as_admin(p.cluster)
+    pve = run.gateways.as_tenant(p.tenant) if p.tenant is not None else run.gateways.as_admin(p.cluster)
     for name in p.nodes:
-        node = admin.node(NodeName(name))
+        node = pve.node(NodeName(name))
         if any(row.volid == p.volid for row in node.storage_content(StorageId(p.storage))):
             task = node.delete_volume(Volid(p.volid))
             if task is not None:

@@ -8,12 +8,14 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
-from app.db import audit, clusters, guests, templates, tenants
-from app.db.models import Guest
+from app.db import audit, backups, clusters, guests, operations, templates, tenants
+from app.db.models import Guest, Tenant
 from app.db.models import Storage as Place
 from app.db.session import Database, Tx
 from app.domain.access import Context, Privilege
-from app.domain.errors import CapacityExceeded, Conflict, Invalid, NotFound
+from app.domain.backups import BackupState
+from app.domain.errors import Busy, CapacityExceeded, Conflict, Forbidden, Invalid, NotFound
+from app.domain.guests import GuestKind
 from app.domain.identifiers import MalformedIdentifier, NodeName, StorageId, Volid
 from app.domain.operations import Operation
 from app.domain.paging import Page, PageRequest
@@ -35,7 +37,7 @@ from app.operations.engine import Submission
 from app.policy import rules
 from app.policy.addresses import is_address, may_be_reached
 from app.pve import Pve, VolumeRow, sources
-from app.sagas import media
+from app.sagas import guest, guest_backup, media
 from app.sagas.credentials import Credentials
 
 QUEUE = "media"
@@ -141,9 +143,12 @@ class Storages:
     def delete(self, ctx: Context, storage: str, volid: str, cluster: str | None) -> Operation:
         """Free a medium or a backup. Disks go with their guests: PVE frees them from under a running one, too.
 
-        Raises Conflict `volume.in_use` for that and for what the catalog names, NotFound for what is not there.
+        Owners of tenants free backups of their guests. Raises Conflict `volume.in_use` for a disk and for what the
+        catalog names, NotFound for what is not there, Busy, Forbidden for media that are not the caller's.
         """
-        rules.require(ctx, Privilege.STORAGE_MODIFY)
+        rules.require_scope(ctx, Privilege.STORAGE_MODIFY)
+        if not rules.is_everywhere(ctx, Privilege.STORAGE_MODIFY):
+            return self._delete_own(ctx, storage, volid, cluster)
         with self._db.read() as tx:
             places = _places(tx, ctx, storage, cluster, None)
             row = places[0]
@@ -167,6 +172,39 @@ class Storages:
             parameters = media.DeleteParameters(row.cluster_id, storage, volid, sorted(found))
             return self._engine.submit(tx, ctx, media.DELETE, parameters, _to(row))
 
+    def _delete_own(self, ctx: Context, storage: str, volid: str, cluster: str | None) -> Operation:
+        with self._db.read() as tx:
+            mine = tenants.within(tx, rules.holding(ctx, Privilege.STORAGE_MODIFY))
+            granted: dict[str, frozenset[str]] = defaultdict(frozenset)
+            for tenant in mine:
+                granted[tenant.cluster_id] |= frozenset(tenant.storages)
+            places = _places(tx, ctx, storage, cluster, granted)
+            shelves = [
+                self._tenants_shelf(tx, ctx, tenant, storage, _asked(places, None))
+                for tenant in mine
+                if tenant.cluster_id == places[0].cluster_id and storage in tenant.storages
+            ]
+        node, volume, owner = _on_one_of(shelves, volid)
+        if volume.content in MEDIA:
+            raise Forbidden("Media are the house's.", remedy="Ask an administrator.")
+        if volume.content != Content.BACKUP or owner is None:
+            raise Conflict("It is a guest's disk.", code="volume.in_use", remedy="Detach it, or delete the guest.")
+        with self._db.begin() as tx:
+            tenants.lock(tx, owner.tenant_id)
+            row = guests.again(tx, owner)
+            if (open_one := operations.open_on(tx, row.id)) is not None:
+                raise Busy(f"/api/operations/{open_one}")
+            kept = next((one for one in backups.of_guest(tx, row.id) if one.volid == volid), None)
+            audit.record(tx, ctx, media.DELETE.type, tenant=row.tenant_id, guest=row.id, subject=volid)
+            to = dataclasses.replace(_to(places[0]), tenant=row.tenant_id, guest=row.id)
+            if kept is None:
+                acting = rules.acting(ctx, row.tenant_id)
+                alone = media.DeleteParameters(row.cluster_id, storage, volid, [node], tenant=acting)
+                return self._engine.submit(tx, ctx, media.DELETE, alone, to)
+            kept.state = BackupState.DELETING
+            parameters = guest_backup.of_row(guest.target(ctx, row), kept)
+            return self._engine.submit(tx, ctx, guest_backup.REMOVALS[GuestKind(row.kind)], parameters, to)
+
     def _free_name(self, place: Place, content: Content, filename: str) -> str:
         """The volid that a medium will have. Raises Conflict, and Invalid where the storage does not hold such."""
         if content not in place.content:
@@ -189,8 +227,21 @@ class Storages:
         ref = wanted.tenant if wanted.tenant is not None else rules.only_tenant(ctx)
         tenant = tenants.find(tx, rules.visible(ctx), ref)
         rules.require(ctx, Privilege.GUEST_AUDIT, on=tenant.id)
+        return self._tenants_shelf(tx, ctx, tenant, storage, nodes)
+
+    def _tenants_shelf(self, tx: Tx, ctx: Context, tenant: Tenant, storage: str, nodes: tuple[str, ...]) -> Shelf:
         known = {row.vmid: row for row in guests.of_tenant(tx, tenant.id)}
         return Shelf(self._credentials.as_tenant(rules.acting(ctx, tenant.id)), storage, nodes, known, sees_all=False)
+
+
+def _on_one_of(shelves: Sequence[Shelf], volid: str) -> tuple[str, VolumeRow, Guest | None]:
+    """Where it lies, and the guest that it is of. Raises NotFound for what is not there or not to be shown."""
+    for shelf in shelves:
+        for node in shelf.nodes:
+            for row in shelf.pve.node(NodeName(node)).storage_content(StorageId(shelf.name)):
+                if row.volid == volid and _may_be_shown(shelf, row):
+                    return node, row, shelf.known.get(row.vmid) if row.vmid is not None else None
+    raise NotFound
 
 
 def _granted(tx: Tx, ctx: Context, tenant: str | None) -> Granted:

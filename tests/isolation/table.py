@@ -183,7 +183,6 @@ ADMINISTRATORS = frozenset(
         "GET /api/proxmox/nodes/{node}/network", "GET /api/proxmox/nodes/{node}/services",
         "GET /api/proxmox/nodes/{node}/tasks", "POST /api/proxmox/storages/{storage}/upload",
         "POST /api/proxmox/storages/{storage}/download-url",
-        "DELETE /api/proxmox/storages/{storage}/content/{volid}",
         "PUT /api/tenants/{tenant}/quota", "POST /api/operations/{operation}/resolve",
         "POST /api/proxmox/cts/{guest}/migrate", "POST /api/proxmox/vms/{guest}/migrate",
         "POST /api/flavors", "PUT /api/flavors/{flavor}", "DELETE /api/flavors/{flavor}",

@@ -12,7 +12,7 @@ MINE, OTHERS = "mine", "others"
 
 LOOK = {"guest.audit", "tenant.audit", "operation.audit", "template.audit"}
 OPERATE = {*LOOK, "guest.allocate", "guest.power", "operation.cancel"}
-OWN = {*OPERATE, "member.modify", "tenant.modify"}
+OWN = {*OPERATE, "member.modify", "tenant.modify", "storage.modify"}
 AUDIT = {*LOOK, "user.audit", "cluster.audit"}
 CATALOG = {"template.audit"}
 EVERYTHING = {str(privilege) for privilege in Privilege}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import uuid
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -13,7 +14,7 @@ from app.db.models import Cluster, Storage
 from app.db.session import Database
 from app.domain.paging import PageRequest
 from tests.api.test_errors import assert_problem
-from tests.house import Caller, House, container, vm
+from tests.house import Caller, House, container, vm, wait_for
 
 TEMPLATE = "local:vztmpl/debian-12-standard_12.12-1_amd64.tar.zst"
 
@@ -204,3 +205,47 @@ def test_who_is_in_several_tenants_names_one_to_see_content(house: House, tenant
     assert len(volids(member.get(f"{path}?tenant={tenant['id']}"))) == 2
     assert_problem(member.get(f"/proxmox/storages/local/content?tenant={other['id']}"), 404, "not_found")
     assert [row["id"] for row in member.get("/proxmox/storages").get_json()["data"]] == ["local", "local-lvm"]
+
+
+# -- and away again
+
+
+def test_an_owner_deletes_archives_of_his_own_guests_and_nothing_else(house: House) -> None:
+    """A7, L14, L17: ours with their row and charge, and one that was taken behind our back."""
+    tenant = house.make_tenant(storages=["local", "local-lvm"])
+    owner, operator = house.make_member(tenant, "owner"), house.make_member(tenant)
+    stranger = house.make_member(house.make_tenant(storages=["local", "local-lvm"]), "owner")
+    guest = owner.done("POST", "/proxmox/cts", container(storage="local-lvm"))["result"]["guest"]
+    taken = owner.done("POST", f"/proxmox/cts/{guest['id']}/backups", {"storage": "local"})["result"]["backup"]
+    house.pve.post(f"/nodes/{guest['node']}/vzdump", vmid=guest["vmid"], storage="local", compress="zstd")
+    path = "/proxmox/storages/local/content"
+    archives = wait_for(lambda: _several(volids(owner.get(f"{path}?content=backup"))))
+    assert taken["volid"] in archives
+    mark = house.pve.mark()
+    for archive in archives:
+        assert_problem(operator.delete(f"{path}/{archive}"), 403, "policy.forbidden")
+        foreign = assert_problem(stranger.delete(f"{path}/{archive}"), 404, "not_found")
+        missing = assert_problem(stranger.delete(f"{path}/{archive.replace('vzdump', 'vzdumps')}"), 404, "not_found")
+        assert foreign["detail"] == missing["detail"]
+    assert_problem(owner.delete(f"{path}/{TEMPLATE}"), 403, "policy.forbidden")
+    disk = f"local-lvm:vm-{guest['vmid']}-disk-0"
+    assert_problem(owner.delete(f"/proxmox/storages/local-lvm/content/{disk}"), 409, "volume.in_use")
+    assert _frees(house, mark) == set()
+    usage = f"/tenants/{tenant['id']}/usage"
+    assert owner.get(usage).get_json()["allocated"]["backups"] == 1
+    for archive in archives:
+        owner.done("DELETE", f"{path}/{archive}")
+    assert _frees(house, mark) == {f"{tenant['pve_user']}!poolhouse"}
+    assert volids(owner.get(f"{path}?content=backup")) == set()
+    assert owner.get(usage).get_json()["allocated"]["backups"] == 0
+    assert owner.get(f"/proxmox/cts/{guest['id']}/backups").get_json()["data"] == []
+    owner.done("DELETE", f"/proxmox/cts/{guest['id']}")
+
+
+def _frees(house: House, mark: int) -> set[str]:
+    """Who has freed archives and disks."""
+    return {call["user"] for call in house.pve.writes(mark) if re.search(r"/content/.*(vzdump-lxc|disk)", call["path"])}
+
+
+def _several(found: set[str]) -> set[str] | None:
+    return found if len(found) == 2 else None

@@ -323,7 +323,7 @@ def test_what_somebody_stands_on_is_not_deleted(house: House, admin: Caller) -> 
     mark = house.pve.mark()
     assert_problem(gone(admin, template), 409, "volume.in_use")
     assert_problem(gone(admin, disk, "local-lvm"), 409, "volume.in_use")
-    assert_problem(gone(owner, disk, "local-lvm"), 403, "policy.forbidden")
+    assert_problem(gone(owner, disk, "local-lvm"), 409, "volume.in_use")
     for other in ("local-lvm:vm-1-disk-9", "local:iso/none.iso", "local:iso/../x", "nonsense"):
         assert_problem(gone(admin, other), 404, "not_found")
     assert_problem(gone(admin, disk, "local"), 404, "not_found")

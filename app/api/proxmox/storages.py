@@ -64,7 +64,7 @@ class VolumeView(MethodView):
     @blp.arguments(ClusterQuerySchema, location="query")
     @blp.accepted()
     def delete(self, whose: Whose, storage: str, volid: str) -> Operation:
-        """Delete a medium or a backup (administrators)"""
+        """Delete a medium (administrators) or a backup (owners of its tenant, too)"""
         return current.services.storages.delete(current.ctx, storage, volid, whose.cluster)
 
 
