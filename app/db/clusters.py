@@ -105,7 +105,8 @@ def page_of_storages(
     of_these = sa.tuple_(Storage.cluster_id, Storage.name).in_(shown)
     for row in tx.scalars(sa.select(Storage).where(of_these).order_by(Storage.node)) if shown else ():
         places[row.cluster_id, row.name].append(row)
-    return Page([storage_view(tx, places[key]) for key in shown], found.count, found.next)
+    # one that the inventory dropped between the two looks is gone
+    return Page([storage_view(tx, places[key]) for key in shown if places[key]], found.count, found.next)
 
 
 def places_of(tx: Tx, granted: Granted, cluster: str | None, name: str) -> list[Storage]:

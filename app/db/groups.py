@@ -66,7 +66,7 @@ def views(tx: Tx, rows: Sequence[Group]) -> list[domain.Group]:
     return [
         domain.Group(
             id=row.id, name=row.name, description=row.description,
-            plan=plans[row.plan_id] if row.plan_id is not None else None, ldap_filter=row.ldap_filter,
+            plan=plans.get(row.plan_id or ""), ldap_filter=row.ldap_filter,
             user_count=users.get(row.id, 0), tenant_count=tenants.get(row.id, 0), created_at=row.created_at,
         )
         for row in rows

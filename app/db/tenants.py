@@ -97,7 +97,7 @@ def views(tx: Tx, rows: Sequence[Tenant]) -> list[domain.Tenant]:
             usage={str(dimension): amount for dimension, amount in used[row.id].items()},
             storages=row.storages,
             bridges=row.bridges,
-            plan=plans[row.plan_id] if row.plan_id is not None else None,
+            plan=plans.get(row.plan_id or ""),
             created_at=row.created_at,
         )
         for row in rows
