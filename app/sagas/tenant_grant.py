@@ -12,6 +12,7 @@ from app.db import tenants
 from app.domain.access import EVERY_TENANT
 from app.domain.identifiers import PveUserId, TokenId
 from app.operations import Run, Saga, Step
+from app.sagas.calls import may, will
 from app.sagas.documents import tenant_document
 from app.sagas.tenant_create import rights
 
@@ -107,9 +108,9 @@ SAGA = Saga(
     "tenant.grant",
     Parameters,
     steps=(
-        Step("granted", grant, undo=ungrant),
+        Step("granted", grant, undo=ungrant, calls=(will("PUT /access/acl", _new),)),
         Step("offered", offer, undo=offer_as_before),
-        Step("withdrawn", withdraw, undo=give_back),
+        Step("withdrawn", withdraw, undo=give_back, calls=(may("PUT /access/acl", _old),)),
     ),
     result=_result,
 )
