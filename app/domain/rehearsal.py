@@ -33,7 +33,8 @@ class PlannedCall:
 
 @dataclass(frozen=True)
 class QuotaForecast:
-    """What one tenant may have, and what is charged to it before and after."""
+    """What one tenant may have then, and what is charged to it before, and once the request is accepted: what an
+    operation gives back it gives back when it has ended."""
 
     tenant: str
     limits: Mapping[Dimension, int | None]

@@ -67,7 +67,8 @@ def require(ctx: Context, privilege: Privilege, *, on: str | None = None) -> Non
         return
     if membership.suspended and privilege not in _SUSPENDED:
         raise Forbidden("This tenant is suspended.", code="tenant.suspended", remedy="Ask an administrator.")
-    raise Forbidden(f"A {membership.role} may not do this.", remedy="Ask an owner of the tenant.")
+    who = "an owner of the tenant" if membership.role != TenantRole.OWNER else "an administrator"
+    raise Forbidden(f"As {membership.role} of the tenant you may not do this.", remedy=f"Ask {who}.")
 
 
 def holding(ctx: Context, privilege: Privilege) -> TenantScope:

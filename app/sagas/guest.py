@@ -18,13 +18,14 @@ from app.db.models import Guest
 from app.db.session import Tx, now
 from app.domain.access import Context
 from app.domain.errors import Conflict, PveAbsent, PveDenied, PveLocked, PveRefused
-from app.domain.guests import GuestKind, GuestState, owner_mark
+from app.domain.guests import GuestKind, GuestState, NetworkChange, owner_mark
 from app.domain.identifiers import NodeName, PoolId, TokenId, Upid, VmId
 from app.domain.quota import Dimension
 from app.operations import Run
 from app.policy import quota as quota_rules
 from app.policy import rules
 from app.pve import GuestApi, GuestConfig, Pve
+from app.pve.cards import changed_card
 
 MAKING = ("vzcreate", "qmcreate", "vzrestore", "qmrestore")
 STOPPING = ("vzstop", "qmstop", "vzshutdown", "qmshutdown")
@@ -49,11 +50,13 @@ class GuestParameters:
 
 @dataclass(frozen=True, kw_only=True)
 class MadeParameters(GuestParameters):
-    """What every saga that makes a guest carries: `memory` MiB, and the token that PVE names in the tasks."""
+    """What every saga that makes a guest carries: `memory` MiB, and the token that PVE names in the tasks. `vlan`: all
+    cards that come with a clone, an archive or the guest before are to be in it; None: they stay as they are."""
 
     token_id: str
     memory: int
     cores: int
+    vlan: int | None = None
 
 
 class Sight(Enum):
@@ -208,6 +211,17 @@ def check_made(run: Run, p: MadeParameters) -> None:
     require_unprivileged(p, config)
     if (config.memory, config.cores) != (p.memory, p.cores):
         raise PveRefused("The guest is not of the size that was asked for.", code="guest.differs")
+
+
+def tag(run: Run, p: MadeParameters) -> None:
+    """All its cards, where the guest's are to be in a VLAN; before it is started."""
+    if p.vlan is None:
+        return
+    api, wanted = as_tenant(run, p), NetworkChange(vlan=p.vlan)
+    cards = api.config().cards
+    changed = {name: changed_card(card, GuestKind(p.kind), wanted) for name, card in cards.items()}
+    if changed != cards:
+        api.update(changed)
 
 
 def require_unprivileged(p: GuestParameters, config: GuestConfig) -> None:

@@ -11,10 +11,9 @@ import dataclasses
 from dataclasses import dataclass
 
 from app.domain.errors import Conflict, PveLocked
-from app.domain.guests import GuestKind, NetworkChange, owner_mark
+from app.domain.guests import GuestKind, owner_mark
 from app.domain.identifiers import GuestName, NodeName, PoolId, StorageId, Upid, VmId
 from app.operations import Run, Saga, Step
-from app.pve.cards import changed_card
 from app.sagas import guest
 from app.sagas.calls import may, will
 
@@ -24,8 +23,7 @@ from app.sagas.calls import may, will
 @dataclass(frozen=True, kw_only=True)
 class Parameters(guest.MadeParameters):
     """`tenant` and `poolid` are those that have the source, or for a template of the catalog the new guest's; `into`
-    and `into_pool` always are the new guest's. `storage` None: where the source has its disks; `vlan` None: its
-    cards keep their tags."""
+    and `into_pool` always are the new guest's. `storage` None: where the source has its disks."""
 
     name: str
     source_vmid: int
@@ -33,7 +31,6 @@ class Parameters(guest.MadeParameters):
     storage: str | None
     into: str
     into_pool: str
-    vlan: int | None = None
 
 
 # -- functions
@@ -77,17 +74,6 @@ def clone(run: Run, p: Parameters) -> Upid | None:
     return cloned(run, p, source=p.source_vmid, node=p.node, name=p.name, full=p.full, storage=p.storage)
 
 
-def tag(run: Run, p: Parameters) -> None:
-    """All its cards, where the new guest's are to be in a VLAN."""
-    if p.vlan is None:
-        return
-    api, wanted = guest.as_tenant(run, p), NetworkChange(vlan=p.vlan)
-    cards = api.config().cards
-    changed = {name: changed_card(card, GuestKind(p.kind), wanted) for name, card in cards.items()}
-    if changed != cards:
-        api.update(changed)
-
-
 def hand_over(run: Run, p: Parameters) -> None:
     _put_into(run, p, p.into_pool)
 
@@ -126,7 +112,7 @@ def clone_of(kind: GuestKind) -> Saga:
                 calls=(will("POST /nodes/{p.node}/{kind}/{p.source_vmid}/clone"),),
             ),
             Step("verified", guest.check_made),
-            Step("tagged", tag, calls=(may("PUT {guest}/config", lambda p: p.vlan is not None),)),
+            Step("tagged", guest.tag, calls=(may("PUT {guest}/config", lambda p: p.vlan is not None),)),
             Step(
                 "handed over", hand_over, undo=take_back, calls=(will("PUT /pools", lambda p: p.into_pool != p.poolid),)
             ),

@@ -133,6 +133,7 @@ _BEGINS = (
 )
 _ENDS = (
     Step("verified", guest.check_made),
+    Step("tagged", guest.tag, calls=(may("PUT {guest}/config", lambda p: p.vlan is not None),)),
     Step("started", start, calls=(will("POST {guest}/status/start", lambda p: p.start),)),
     Step("active", settle),
 )

@@ -18,7 +18,7 @@ from app.domain.identifiers import GuestName, NodeName, PoolId, StorageId, Upid,
 from app.operations import Again, Run, Saga, Step
 from app.pve import Restore, marked
 from app.sagas import guest, guest_snapshot
-from app.sagas.calls import will
+from app.sagas.calls import may, will
 
 # -- parameters
 
@@ -139,6 +139,7 @@ def restore_of(kind: GuestKind) -> Saga:
             Step("looked", look),
             Step("restored", restore, calls=(will("POST /nodes/{p.node}/{kind}"),)),
             Step("verified", verify),
+            Step("tagged", guest.tag, calls=(may("PUT {guest}/config", lambda p: p.vlan is not None),)),
             Step("started", start, calls=(will("POST {guest}/status/start", lambda p: p.start),)),
             Step("settled", settle),
         ),
@@ -156,6 +157,7 @@ def restore_as_new_of(kind: GuestKind) -> Saga:
             Step("looked", look),
             Step("created", create, undo=guest.make_gone, calls=(will("POST /nodes/{p.node}/{kind}"),)),
             Step("verified", guest.check_made),
+            Step("tagged", guest.tag, calls=(may("PUT {guest}/config", lambda p: p.vlan is not None),)),
             Step("started", start, calls=(will("POST {guest}/status/start", lambda p: p.start),)),
             Step("active", settle),
         ),

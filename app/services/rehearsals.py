@@ -36,9 +36,10 @@ class Rehearsals:
             calls = [call for row in planned for call in self._calls(row)]
             tenants = {row.tenant_id for row in planned if row.tenant_id is not None}
             after = quota.used_by_tenant(tx, sorted(tenants))
+            limits = quota.limits_by_tenant(tx, sorted(tenants))
         return Plan(
             placement=next(iter(rehearsal.places), None),
-            quota=self._forecast(tenants.pop(), after) if len(tenants) == 1 else None,
+            quota=self._forecast(limits, after),
             calls=calls,
             violations=rehearsal.violations,
         )
@@ -48,10 +49,15 @@ class Rehearsals:
         told = saga.calls(saga.load(row.parameters))
         return [PlannedCall(row.type, step, call.method, call.path, call.certain) for step, call in told]
 
-    def _forecast(self, tenant: str, after: Mapping[str, Mapping[Dimension, int]]) -> QuotaForecast:
+    def _forecast(
+        self,
+        limits: Mapping[str, Mapping[Dimension, int]],
+        after: Mapping[str, Mapping[Dimension, int]],
+    ) -> QuotaForecast | None:
+        if len(after) != 1:
+            return None
+        (tenant,) = after
         with self._db.read() as tx:
-            limits = quota.limits(tx, tenant)
-            return QuotaForecast(
-                tenant, {dimension: limits.get(dimension) for dimension in Dimension}, quota.used(tx, tenant),
-                after[tenant],
-            )  # fmt: skip
+            before = quota.used(tx, tenant)
+        may_have = {dimension: limits[tenant].get(dimension) for dimension in Dimension}
+        return QuotaForecast(tenant, may_have, before, after[tenant])

@@ -26,6 +26,7 @@ from app.pve import Pve, ResourceGuest
 from app.sagas.credentials import Credentials
 
 _GIB = 2**30
+_NO_SOURCE = "neither a medium of this cluster nor a template guest outside of its tenants' pools"
 _KINDS = {Content.ISO: GuestKind.VM, Content.IMPORT: GuestKind.VM, Content.VZTMPL: GuestKind.CT}
 
 
@@ -80,7 +81,9 @@ class Templates:
         rules.require(ctx, Privilege.TEMPLATE_MODIFY)
         source = self._sources(spec.cluster).get(spec.reference)
         if source is None:
-            raise Invalid({"source": ["is neither a medium nor a template guest of this cluster"]})
+            raise Invalid(
+                {"source": ["is neither a medium of this cluster nor a template guest outside of tenants' pools"]}
+            )
         source = self._measured(spec.cluster, source)
         if spec.disk_gb is not None and spec.disk_gb < source.disk_gb:
             raise Invalid({"disk_gb": [f"must be at least {source.disk_gb}, the size of its source"]})
@@ -98,7 +101,7 @@ class Templates:
         rules.require(ctx, Privilege.TEMPLATE_MODIFY)
         found = self._sources(cluster)
         if missing := sorted({one for one in references if one not in found}):
-            raise Invalid({"sources": [f"{one} is neither a medium nor a template guest" for one in missing]})
+            raise Invalid({"sources": [f"{one} is {_NO_SOURCE}" for one in missing]})
         with self._db.read() as tx:
             known = templates.references(tx, clusters.named(tx, cluster).id)
         wanted = [self._measured(cluster, found[one]) for one in dict.fromkeys(references) if one not in known]

@@ -88,6 +88,15 @@ def test_many_at_once_are_one_plan(member: Caller, tenant: dict[str, Any], guest
     plan = member.post("/proxmox/guests/batch?dry_run=true", body).get_json()
     assert plan["quota"]["after"]["guests"] - plan["quota"]["before"]["guests"] == 3
     assert len([call for call in calls_of(plan) if call[0] == "POST" and call[1].endswith("/lxc")]) == 3
+    body["spec"]["memory"] = 400  # type: ignore[index]
+    real, planned = (member.post(f"/proxmox/guests/batch{how}", body).get_json() for how in ("", "?dry_run=true"))
+    (violation,) = planned["violations"]
+    of_quota = ("code", "dimension", "limit", "used", "requested")
+    assert [violation[name] for name in of_quota] == [real[name] for name in of_quota]
+    assert (real["used"], real["requested"], real["limit"]) == (guest["memory"], 1200, 1024)
+    body = {"action": "suspend", "guests": [guest["id"]]}
+    plan = member.post("/proxmox/guests/actions?dry_run=true", body).get_json()
+    assert [one["code"] for one in plan["violations"]] == ["guest.unsupported"]
     body = {"action": "delete", "guests": [guest["id"]]}
     plan = member.post("/proxmox/guests/actions?dry_run=true", body).get_json()
     assert ("DELETE", f"/nodes/{guest['node']}/lxc/{guest['vmid']}", False) in calls_of(plan)

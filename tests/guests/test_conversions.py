@@ -16,7 +16,7 @@ from tests.house import Caller, House
 def test_a_stopped_guest_becomes_a_template_stays_charged_and_is_not_started(
     house: House, member: Caller, tenant: dict[str, Any], kind: str
 ) -> None:
-    guest = make(member, kind, start=True)
+    guest = make(member, kind, start=True, disk_gb=2)
     path = f"/proxmox/{kind}/{guest['id']}"
     runs = member.post(f"{path}/template")
     assert (runs.status_code, runs.get_json()["code"]) == (409, "guest.running")
@@ -30,8 +30,12 @@ def test_a_stopped_guest_becomes_a_template_stays_charged_and_is_not_started(
     assert config(house, kind, guest)["template"] == 1
     assert allocated(member, tenant) == charged
     assert [one["id"] for one in member.get(f"/proxmox/{kind}?template=true").get_json()["data"]] == [guest["id"]]
-    for action in ("start", "restart", "template"):
-        refused = member.post(f"{path}/{action}")
+    disk = {"size_gb": 1} | ({"path": "/srv"} if kind == "cts" else {})
+    for action, body in (
+        ("start", None), ("restart", None), ("template", None), ("snapshots", {"name": "later"}),
+        ("rebuild", {"template": TEMPLATE[kind]}), ("disks", disk),
+    ):  # fmt: skip
+        refused = member.post(f"{path}/{action}", body)
         assert (refused.status_code, refused.get_json()["code"]) == (409, "guest.template")
     member.done("DELETE", path)
 

@@ -248,6 +248,29 @@ def test_a_clone_comes_into_the_vlan_of_its_tenant(house: House, admin: Caller) 
     assert "tag=3103" in card(house, made)
 
 
+@pytest.mark.parametrize("kind", ["cts", "vms"])
+def test_what_comes_back_comes_into_the_vlan_of_its_tenant(house: House, admin: Caller, kind: str) -> None:
+    """An archive, a rebuilt guest or a changed card from before the plan is no way out of it."""
+    tenant = house.make_tenant()
+    member = house.make_member(tenant)
+    tag = 3105 if kind == "cts" else 3106
+    template = {"cts": "debian-12", "vms": "debian-12-vm"}[kind]
+    body = container() if kind == "cts" else vm(template=template, disk_gb=2)
+    source = member.done("POST", f"/proxmox/{kind}", body)["result"]["guest"]
+    path = f"/proxmox/{kind}/{source['id']}"
+    backup = member.done("POST", f"{path}/backups")["result"]["backup"]["id"]
+    admin.done("PUT", f"/tenants/{tenant['id']}/plan", {"plan": make_plan(admin, vlan=tag)["id"]})
+    assert not any(part.startswith("tag=") for part in card(house, source))
+    restored = member.done("POST", f"{path}/backups/{backup}/restore", {"as_new": True})["result"]["guest"]
+    assert f"tag={tag}" in card(house, restored)
+    member.done("PATCH", path, {"net": {"rate": 5}})
+    assert f"tag={tag}" in card(house, source)
+    member.done("POST", f"{path}/backups/{backup}/restore")
+    assert f"tag={tag}" in card(house, source)
+    member.done("POST", f"{path}/rebuild", {"template": template})
+    assert f"tag={tag}" in card(house, source)
+
+
 def test_a_deployment_names_only_flavors_that_all_its_plans_allow(house: House, admin: Caller, flavor: str) -> None:
     """L125: the tenant's, and that of the user's group."""
     sizes = [f"size-{uuid.uuid4().hex[:6]}" for _ in range(2)]

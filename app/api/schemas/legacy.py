@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from marshmallow import EXCLUDE, fields, validate
+from marshmallow import EXCLUDE, ValidationError, fields, validate, validates
 
 from app.api.schemas.fields import Choice, Flag, Lines, Moment, Named, Schema, Several, Text, Whole
 from app.api.schemas.guests import CORES_MOST, DISK_GB_MOST, MIB_MOST
@@ -77,6 +77,11 @@ class DeploySchema(Schema):
     cpu = Whole(1, CORES_MOST)
     memory = Whole(16, MIB_MOST, metadata=_MIB)
     storage = Whole(1, DISK_GB_MOST, metadata={"description": "GiB; the template's if left out."})
+
+    @validates("name")
+    def check_name(self, name: str, **_: Any) -> None:
+        if "." in name:
+            raise ValidationError("must be one label of a DNS name: letters, digits and hyphens")
 
 
 class ScaleSchema(Schema):

@@ -33,7 +33,10 @@ class QuotaForecastSchema(Schema):
     tenant = fields.String(required=True)
     limits = fields.Dict(fields.String(), fields.Integer(allow_none=True), required=True)
     before = fields.Dict(fields.String(), fields.Integer(), required=True)
-    after = fields.Dict(fields.String(), fields.Integer(), required=True)
+    after = fields.Dict(
+        fields.String(), fields.Integer(), required=True,
+        metadata={"description": "Once it is accepted; what is given back is given back when the operation has ended."},
+    )  # fmt: skip
 
 
 class PlannedCallSchema(Schema):

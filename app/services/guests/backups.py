@@ -100,10 +100,11 @@ class Backups(BackingUp):
             running = quota_rules.of_running(cores=kept.cores, memory=kept.memory) if wanted.start else {}
             claim(tx, row, {**backups.size(kept), **running})
             tenant = tenants.lock(tx, row.tenant_id)
+            vlan = offers.terms(tx, tenant, ctx.caller.user).vlan
             parameters = guest_restore.Parameters(
                 **self._who(ctx, row, tenant), cores=kept.cores, memory=kept.memory, disk_gb=kept.disk_gb, kind=kind,
                 volid=_volid(kept), storage=row.storage if kind == GuestKind.CT else None, name=row.name,
-                start=wanted.start,
+                start=wanted.start, vlan=vlan,
             )  # fmt: skip
             return self._act(tx, ctx, row, guest_restore.RESTORES[kind], parameters)
 
@@ -123,7 +124,7 @@ class Backups(BackingUp):
             )
             parameters = guest_restore.Parameters(
                 **self._who(ctx, row, tenant), cores=kept.cores, memory=kept.memory, disk_gb=kept.disk_gb, kind=kind,
-                volid=_volid(kept), storage=place.storage, name=row.name, start=wanted.start,
+                volid=_volid(kept), storage=place.storage, name=row.name, start=wanted.start, vlan=given.vlan,
             )  # fmt: skip
             return self._engine.submit(tx, ctx, guest_restore.RESTORES_AS_NEW[kind], parameters, to_node(row))
 

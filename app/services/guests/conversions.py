@@ -76,6 +76,7 @@ class Conversions(OnGuest):
             values = self._live(ctx, row, lambda api: api.config()).values
         with self._db.begin() as tx:
             row = self._free_guest(tx, ctx, kind, ref, Privilege.GUEST_ALLOCATE)
+            require_no_template(row)
             _require_stopped(row)
             _require_no_snapshots(tx, row)
             tenant = tenants.lock(tx, row.tenant_id)
@@ -101,8 +102,9 @@ class Conversions(OnGuest):
         common: dict[str, Any] = {
             **guest.target(ctx, row), "node": node, "token_id": tenant.token_id, "vmid_rest": self._settings.vmid_rest,
             "memory": row.memory, "cores": row.cores, "name": row.name, "storage": row.storage,
-            "disk_gb": row.disk_gb, "net": dataclasses.asdict(net), "tags": list(row.tags), "start": wanted.start,
-            "password": self._seal(log_in.password, row), "made_from": medium.name, "entry": medium.entry,
+            "disk_gb": row.disk_gb, "net": dataclasses.asdict(net), "vlan": net.vlan, "tags": list(row.tags),
+            "start": wanted.start, "password": self._seal(log_in.password, row), "made_from": medium.name,
+            "entry": medium.entry,
         }  # fmt: skip
         kept: dict[str, str | None] = {name: value for name, value in values.items() if _KEPT.fullmatch(name)}
         if values and "net0" not in values:

@@ -17,7 +17,7 @@ from app.pve import GuestConfig
 from app.sagas import guest, guest_disks
 from app.sagas.claims import claim
 from app.services.guests import offers
-from app.services.guests.on_guest import OnGuest
+from app.services.guests.on_guest import OnGuest, require_no_template
 
 
 class Disks(OnGuest):
@@ -30,6 +30,7 @@ class Disks(OnGuest):
         """Raises QuotaExceeded, CapacityExceeded, Invalid for a storage that is not granted."""
         with self._db.begin() as tx:
             row = self._free_guest(tx, ctx, kind, ref, Privilege.GUEST_ALLOCATE)
+            require_no_template(row)
             storage = self._storage(tx, ctx, row, spec.size_gb, spec.storage)
             charged = row.disk_gb
             claim(tx, row, {Dimension.DISK_GB: charged + spec.size_gb})
@@ -45,6 +46,7 @@ class Disks(OnGuest):
             raise Invalid({"size_gb": [f"must be at least {found.size_gb}, what the disk has: none shrinks"]})
         with self._db.begin() as tx:
             row = self._free_guest(tx, ctx, kind, ref, Privilege.GUEST_ALLOCATE)
+            require_no_template(row)
             wanted = GuestChange(disk_increment_gb=size_gb - found.size_gb)
             return self._change(tx, ctx, row, wanted, disk={"name": found.name, "size_gb": found.size_gb})
 
@@ -55,6 +57,7 @@ class Disks(OnGuest):
             raise Conflict("The guest boots from this disk.", code="disk.boots", remedy="Delete the guest instead.")
         with self._db.begin() as tx:
             row = self._free_guest(tx, ctx, kind, ref, Privilege.GUEST_ALLOCATE)
+            require_no_template(row)
             parameters = guest_disks.Parameters(**guest.target(ctx, row), charged_gb=row.disk_gb, disk=found.name)
             return self._act(tx, ctx, row, guest_disks.DETACHMENTS[kind], parameters)
 
@@ -63,6 +66,7 @@ class Disks(OnGuest):
         found = self._disk(ctx, kind, ref, disk)
         with self._db.begin() as tx:
             row = self._free_guest(tx, ctx, kind, ref, Privilege.GUEST_ALLOCATE)
+            require_no_template(row)
             target = self._storage(tx, ctx, row, found.size_gb if storage != found.storage else 0, storage)
             parameters = guest_disks.Parameters(
                 **guest.target(ctx, row), charged_gb=row.disk_gb, disk=found.name, storage=target

@@ -158,10 +158,10 @@ def network(tx: Tx, given: Terms, asked: Network) -> Network:
 
 
 def network_change(tx: Tx, given: Terms, asked: NetworkChange) -> NetworkChange:
-    """As `network`; a card that gets another bridge gets the plan's VLAN, too, and none is taken out of it."""
+    """As `network`: whatever is changed about a card, it comes into the plan's VLAN, and none is taken out of it."""
     if asked.bridge is not None:
         require_bridge(given, asked.bridge)
-    if asked.bridge is None and asked.vlan is None:
+    if asked.bridge is None and asked.vlan is None and given.vlan is None:
         return asked
     return dataclasses.replace(asked, vlan=_vlan(tx, given, asked.vlan))
 

@@ -15,7 +15,7 @@ from app.domain.snapshots import SnapshotSpec, SnapshotState
 from app.policy import quota as quota_rules
 from app.sagas import guest, guest_snapshot
 from app.sagas.claims import claim
-from app.services.guests.on_guest import OnGuest
+from app.services.guests.on_guest import OnGuest, require_no_template
 
 
 class Snapshots(OnGuest):
@@ -29,6 +29,7 @@ class Snapshots(OnGuest):
         """Raises QuotaExceeded; Conflict `snapshot.exists`; Invalid for a container's memory, which PVE cannot keep."""
         with self._db.begin() as tx:
             row = self._free_guest(tx, ctx, kind, ref, Privilege.GUEST_ALLOCATE)
+            require_no_template(row)
             if spec.vmstate and kind == GuestKind.CT:
                 raise Invalid({"vmstate": ["is for virtual machines; a container has no memory to keep"]})
             there = snapshots.of_guest(tx, row.id)
