@@ -21,7 +21,8 @@ run: setup ## start everything on this machine: lab, database, web and worker
 	@$(BIN)/python run.py
 
 test: system setup ## run the whole test suite
-	@$(BIN)/python -m pytest --numprocesses auto --maxprocesses 4 --dist loadfile
+	@$(BIN)/python -m pytest --numprocesses auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder \
+		tests/quota tests/kill tests
 
 check: setup ## run all linters, the type checker, the import contracts and the OpenAPI comparison
 	@$(BIN)/ruff check .

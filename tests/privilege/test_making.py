@@ -94,11 +94,11 @@ def test_l16_a_privileged_template_is_no_template(
     as_vm = _publish(house, GuestKind.VM, template)
     for ref in (str(template), volume):
         assert member.post("/proxmox/cts", container(template=ref)).status_code == 422
+    rounds(house, 2)
     mark = house.pve.mark()
     cloned = member.post("/proxmox/cts", container(template=with_vmid), wait=60)
     assert cloned.get_json()["code"] == "policy.privileged_guest", cloned.get_data(as_text=True)
     assert [call for call in house.pve.writes(mark) if call["path"].endswith("/clone")] == []
-    rounds(house, 2)
     assert member.post("/proxmox/vms", vm(template=as_vm)).status_code == 422
     assert planter.privileged_in(tenant["poolid"]) == []
 

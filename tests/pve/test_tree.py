@@ -187,7 +187,6 @@ def test_power_and_size(wire: requests_mock.Mocker, container: ContainerApi, vm:
         "dev0",
         "hostpci0",
         "unprivileged",
-        "features",
         "lock",
         "rootfs",
         "net0\n",
@@ -201,6 +200,18 @@ def test_l15_only_what_is_listed_can_be_changed(
             guest.update({key: "x"})
         with pytest.raises(Invalid):
             guest.update({"memory": 512}, delete=[key])
+    assert wire.call_count == 0
+
+
+@pytest.mark.parametrize("value", ["x", "mount=nfs", "keyctl=1", "nesting=1,mount=nfs", "nesting=1,nesting=1", ""])
+def test_l15_of_a_container_s_features_only_nesting_is_switched(
+    wire: requests_mock.Mocker, container: ContainerApi, vm: VmApi, value: str
+) -> None:
+    with pytest.raises(Invalid):
+        container.update({"features": value})
+    for changes, delete in (({"features": "nesting=1"}, ()), ({"memory": 512}, ("features",))):
+        with pytest.raises(Invalid):
+            vm.update(changes, delete=delete)
     assert wire.call_count == 0
 
 
