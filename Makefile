@@ -21,8 +21,7 @@ run: setup ## start everything on this machine: lab, database, web and worker
 	@$(BIN)/python run.py
 
 test: system setup ## run the whole test suite
-	@$(BIN)/python -m pytest --numprocesses auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder \
-		tests/quota tests/kill tests
+	@$(BIN)/python -m pytest --numprocesses auto --maxprocesses 4 --dist loadfile
 
 check: setup ## run all linters, the type checker, the import contracts and the OpenAPI comparison
 	@$(BIN)/ruff check .
