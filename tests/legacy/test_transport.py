@@ -32,7 +32,7 @@ def _fault(app: Flask) -> TestResponse:
 
 
 def _limited(house: House) -> TestResponse:
-    client = opened(house, ratelimit_enabled=True, ratelimit_reads="1/minute").test_client()
+    client = opened(house, ratelimit_enabled=True, ratelimit_reads="1/day").test_client()
     return [client.get("/api/health", headers={"Origin": ORIGIN}) for _ in range(2)][-1]
 
 
