@@ -72,10 +72,10 @@ _MEDIA_INTERVAL = 60.0
 #: another. A lane of the others is one tenant's, so that nobody takes more than his share of a storage or a node.
 QUEUES = (
     Queue(ACCESS_QUEUE, per_lane=1, total=16),
-    Queue(FIREWALL_QUEUE, per_lane=1, total=16),
+    Queue(FIREWALL_QUEUE, per_lane=1, total=16, interval=0.5),
     Queue(STORAGE_QUEUE, per_lane=1, total=200),
     Queue(NODE_QUEUE, per_lane=16, total=2000),
-    Queue(MEDIA_QUEUE, per_lane=4, total=16),
+    Queue(MEDIA_QUEUE, per_lane=4, total=16, interval=0.5),
 )
 
 

@@ -4,17 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from typing import Any
-from uuid import UUID
 
 import sqlalchemy as sa
 
 from app.db import paging
 from app.db.models import Group, Plan, Tenant, User
+from app.db.names import is_called
 from app.db.session import Tx
 from app.domain import plans as domain
 from app.domain.errors import NotFound
 from app.domain.paging import Page, PageRequest
-from app.domain.tenants import canonical_name
 
 COLUMNS = {"name": Group.canonical, "created_at": Group.created_at}
 
@@ -32,12 +31,12 @@ def every(tx: Tx) -> Sequence[Group]:
 
 def find(tx: Tx, ref: str) -> Group:
     """By id or name. Raises NotFound."""
-    return _one(tx.scalar(sa.select(Group).where(_by_ref(ref))))
+    return _one(tx.scalar(sa.select(Group).where(is_called(Group, ref))))
 
 
 def locked(tx: Tx, ref: str) -> Group:
     """By id or name, for one decision at a time about it and its members. Raises NotFound."""
-    statement = sa.select(Group).where(_by_ref(ref)).with_for_update()
+    statement = sa.select(Group).where(is_called(Group, ref)).with_for_update()
     return _one(tx.scalar(statement.execution_options(populate_existing=True)))
 
 
@@ -82,10 +81,3 @@ def _one(row: Group | None) -> Group:
     if row is None:
         raise NotFound
     return row
-
-
-def _by_ref(ref: str) -> sa.ColumnElement[bool]:
-    try:
-        return Group.id == str(UUID(ref))
-    except ValueError:
-        return Group.canonical == canonical_name(ref)

@@ -118,6 +118,7 @@ def page(tx: Tx, scope: TenantScope, wanted: OperationFilter, request: PageReque
 
 
 def row(tx: Tx, operation: str) -> Operation:
+    """By its id, for the engine, which has it from the queue: whose it is was decided when it was submitted."""
     return tx.get_one(Operation, operation)
 
 
@@ -134,9 +135,12 @@ def locked(operation: str) -> sa.Select[Operation]:
 
 def held(tx: Tx, operation: str, executor: str) -> Operation:
     """The operation, locked, for the worker that may write to it. Raises Fenced for any other one."""
-    alive = tx.scalar(sa.select(Worker.id).where(Worker.id == executor, Worker.fenced.is_(False)))
-    row = tx.scalar(locked(operation))
-    if row is None or alive is None or (row.state in OPEN_STATES and row.executor not in (None, executor)):
+    alive = sa.exists().where(Worker.id == executor, Worker.fenced.is_(False))
+    found = tx.execute(locked(operation).add_columns(alive)).one_or_none()
+    if found is None:
+        raise Fenced(operation)
+    row: Operation = found[0]
+    if not found[1] or (row.state in OPEN_STATES and row.executor not in (None, executor)):
         raise Fenced(operation)
     row.executor = executor
     return row

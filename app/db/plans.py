@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
-from uuid import UUID
 
 import sqlalchemy as sa
 
 from app.db import paging
 from app.db.models import Flavor, Group, Plan, Tenant, User
+from app.db.names import is_called
 from app.db.session import Tx
 from app.domain import plans as domain
 from app.domain.access import TenantScope
-from app.domain.errors import NotFound
+from app.domain.errors import Invalid, NotFound
 from app.domain.paging import Page, PageRequest
 from app.domain.quota import Dimension
-from app.domain.tenants import canonical_name
 
 COLUMNS = {"name": Plan.canonical, "created_at": Plan.created_at}
 
@@ -29,7 +28,7 @@ def page(tx: Tx, scope: TenantScope, user: str, request: PageRequest) -> Page[do
 
 def find(tx: Tx, scope: TenantScope, user: str, ref: str) -> Plan:
     """By id or name. Raises NotFound."""
-    row = tx.scalar(sa.select(Plan).where(_by_ref(ref), _concerns(scope, user)))
+    row = tx.scalar(sa.select(Plan).where(is_called(Plan, ref), _concerns(scope, user)))
     if row is None:
         raise NotFound
     return row
@@ -37,11 +36,19 @@ def find(tx: Tx, scope: TenantScope, user: str, ref: str) -> Plan:
 
 def locked(tx: Tx, ref: str) -> Plan:
     """By id or name, for one decision at a time about it and those to whom it is given. Raises NotFound."""
-    statement = sa.select(Plan).where(_by_ref(ref)).with_for_update()
+    statement = sa.select(Plan).where(is_called(Plan, ref)).with_for_update()
     row = tx.scalars(statement.execution_options(populate_existing=True)).one_or_none()
     if row is None:
         raise NotFound
     return row
+
+
+def named(tx: Tx, ref: str) -> Plan:
+    """A plan that a body names, locked. Raises Invalid."""
+    try:
+        return locked(tx, ref)
+    except NotFound:
+        raise Invalid({"plan": ["there is no such plan"]}) from None
 
 
 def those(tx: Tx, ids: Collection[str]) -> Sequence[Plan]:
@@ -102,10 +109,3 @@ def _concerns(scope: TenantScope, user: str) -> sa.ColumnElement[bool]:
     given = sa.select(Tenant.plan_id).where(Tenant.id.in_(scope.tenants), Tenant.plan_id.is_not(None))
     own = sa.select(Group.plan_id).join(User, User.group_id == Group.id).where(User.id == user)
     return sa.or_(Plan.id.in_(given), Plan.id.in_(own.where(Group.plan_id.is_not(None))))
-
-
-def _by_ref(ref: str) -> sa.ColumnElement[bool]:
-    try:
-        return Plan.id == str(UUID(ref))
-    except ValueError:
-        return Plan.canonical == canonical_name(ref)

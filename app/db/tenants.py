@@ -3,26 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
-from uuid import UUID
 
 import sqlalchemy as sa
 
 from app.db import paging, quota
 from app.db.models import Cluster, Guest, Plan, Tenant
+from app.db.names import is_called
 from app.db.session import Tx
 from app.domain import tenants as domain
 from app.domain.access import TenantScope
 from app.domain.errors import NotFound
 from app.domain.paging import Page, PageRequest
 from app.domain.quota import Dimension
-from app.domain.tenants import TenantState, canonical_name
+from app.domain.tenants import TenantState
 
 COLUMNS = {"name": Tenant.canonical, "created_at": Tenant.created_at, "poolid": Tenant.poolid}
 
 
 def find(tx: Tx, scope: TenantScope, ref: str) -> Tenant:
     """By id or name. Raises NotFound for what is not there and for what lies outside the scope."""
-    return _one(tx, scope, _by_ref(ref))
+    return _one(tx, scope, is_called(Tenant, ref))
 
 
 def find_by_pool(tx: Tx, scope: TenantScope, poolid: str, cluster: str | None = None) -> Tenant:
@@ -48,6 +48,15 @@ def lock(tx: Tx, tenant: str) -> Tenant:
 
 def get(tx: Tx, tenant: str) -> Tenant | None:
     return tx.get(Tenant, tenant)
+
+
+def with_cluster(tx: Tx, tenant: str) -> tuple[Tenant, Cluster] | None:
+    """A tenant and the cluster that it lives in."""
+    found = tx.execute(
+        sa.select(Tenant, Cluster).join(Cluster, Tenant.cluster_id == Cluster.id).where(Tenant.id == tenant)
+    )
+    row = found.one_or_none()
+    return (row[0], row[1]) if row is not None else None
 
 
 def first_in(tx: Tx, scope: TenantScope, cluster: str) -> Tenant:
@@ -123,13 +132,6 @@ def guest_count(tx: Tx, tenant: str) -> int:
 
 def remove(tx: Tx, tenant: str) -> None:
     tx.execute(sa.delete(Tenant).where(Tenant.id == tenant))
-
-
-def _by_ref(ref: str) -> sa.ColumnElement[bool]:
-    try:
-        return Tenant.id == str(UUID(ref))
-    except ValueError:
-        return Tenant.canonical == canonical_name(ref)
 
 
 def _one(tx: Tx, scope: TenantScope, condition: sa.ColumnElement[bool]) -> Tenant:

@@ -46,11 +46,13 @@ log = structlog.get_logger(__name__)
 
 @dataclass(frozen=True)
 class Queue:
-    """`per_lane` operations of one lane, and `total` of all, are carried out at once."""
+    """`per_lane` operations of one lane, and `total` of all, are carried out at once; it is looked into each `interval`
+    seconds."""
 
     name: str
     per_lane: int
     total: int
+    interval: float = 0.2
 
 
 @dataclass(frozen=True)
@@ -108,7 +110,7 @@ class Worker:
                 queue.name,
                 partition_concurrency=queue.per_lane,
                 global_concurrency=queue.total,
-                polling_interval_sec=0.2,
+                polling_interval_sec=queue.interval,
                 on_conflict="always_update",
             )
         self._thread("lease", _BEAT, self._beat, rests=False)
@@ -128,14 +130,15 @@ class Worker:
     def _beat(self) -> None:
         with self._db.begin() as tx:
             alive = operations.beat(tx, self.id)
+            workers = []
             for worker in operations.workers_alive(tx, LEASE):
                 if self._presence.has_ended(worker.id):
                     operations.end_lease(tx, worker.id, LEASE)
+                else:
+                    workers.append(worker)
         if not alive:
             log.critical("worker.declared_dead", worker=self.id)
             _leave()
-        with self._db.read() as tx:
-            workers = operations.workers_alive(tx, LEASE)
         if workers and workers[0].id == self.id:
             self._is_keeper.set()
         else:

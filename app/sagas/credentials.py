@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+
 from app.db import clusters, tenants
 from app.db.models import Cluster
 from app.db.session import Database, Tx
@@ -32,11 +34,11 @@ class Credentials:
     def as_tenant(self, tenant: str) -> Pve:
         """For all work on a tenant's guests. Raises PveDenied where the tenant has no token (yet)."""
         with self._db.read() as tx:
-            row = tenants.get(tx, tenant)
-            if row is None or row.token_secret is None:
+            row, cluster = tenants.with_cluster(tx, tenant) or (None, None)
+            if row is None or cluster is None or row.token_secret is None:
                 raise PveDenied("The tenant has no access to its cluster.")
             return self._connections.connect(
-                self._endpoint(clusters.get(tx, row.cluster_id)),
+                self._endpoint(cluster),
                 ApiToken(TokenId.parse(row.token_id), self._vault.open(row.token_secret, belongs_to=row.id)),
             )
 
@@ -52,4 +54,10 @@ class Credentials:
     def _endpoint(self, row: Cluster) -> Endpoint:
         if not row.url:
             raise Unavailable("The cluster has no address.")
-        return Endpoint(url=row.url, ca_pem=row.ca_pem, fingerprint=row.fingerprint, timeout=self._timeout)
+        return _checked(row.url, row.ca_pem, row.fingerprint, self._timeout)
+
+
+@functools.lru_cache(64)
+def _checked(url: str, ca_pem: str | None, fingerprint: str | None, timeout: float) -> Endpoint:
+    """Reading a certificate costs more than a call to PVE; the same ones come with every call."""
+    return Endpoint(url=url, ca_pem=ca_pem, fingerprint=fingerprint, timeout=timeout)

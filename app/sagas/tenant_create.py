@@ -166,9 +166,10 @@ def _user_comment(run: Run, p: Parameters) -> str | None:
         return None
 
 
-def _result(run: Run, p: Parameters) -> dict[str, object]:
+def as_it_is(run: Run, tenant: str) -> dict[str, object]:
+    """The result of what changed a tenant: {"tenant": TENANT}."""
     with run.db.read() as tx:
-        return {"tenant": tenant_document(tenants.views(tx, [tenants.find(tx, EVERY_TENANT, p.tenant)])[0])}
+        return {"tenant": tenant_document(tenants.views(tx, [tenants.find(tx, EVERY_TENANT, tenant)])[0])}
 
 
 # -- definition
@@ -185,5 +186,5 @@ SAGA = Saga(
         Step("granted", grant, calls=(will("PUT /access/acl"),)),
         Step("active", activate),
     ),
-    result=_result,
+    result=lambda run, p: as_it_is(run, p.tenant),
 )

@@ -9,12 +9,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from app.db import tenants
-from app.domain.access import EVERY_TENANT
 from app.domain.identifiers import PveUserId, TokenId
 from app.operations import Run, Saga, Step
 from app.sagas.calls import may, will
-from app.sagas.documents import tenant_document
-from app.sagas.tenant_create import rights
+from app.sagas.tenant_create import as_it_is, rights
 
 # -- parameters
 
@@ -97,11 +95,6 @@ def _write(run: Run, p: Parameters, storages: list[str], bridges: list[str]) -> 
         row.storages, row.bridges = storages, bridges
 
 
-def _result(run: Run, p: Parameters) -> dict[str, object]:
-    with run.db.read() as tx:
-        return {"tenant": tenant_document(tenants.views(tx, [tenants.find(tx, EVERY_TENANT, p.tenant)])[0])}
-
-
 # -- definition
 
 SAGA = Saga(
@@ -112,5 +105,5 @@ SAGA = Saga(
         Step("offered", offer, undo=offer_as_before),
         Step("withdrawn", withdraw, undo=give_back, calls=(may("PUT /access/acl", _old),)),
     ),
-    result=_result,
+    result=lambda run, p: as_it_is(run, p.tenant),
 )

@@ -14,7 +14,7 @@ from app.db.models import Cluster, Plan, Tenant
 from app.db.session import Database, Tx
 from app.domain import tenants as domain
 from app.domain.access import Context, Privilege
-from app.domain.errors import Conflict, Invalid, NotFound
+from app.domain.errors import Conflict, Invalid
 from app.domain.operations import Operation
 from app.domain.paging import Page, PageRequest
 from app.domain.quota import Dimension
@@ -48,7 +48,7 @@ class Tenants:
         rules.require(ctx, Privilege.TENANT_ALLOCATE)
         with self._db.begin() as tx:
             cluster = clusters.named(tx, spec.cluster)
-            plan = _plan(tx, spec.plan) if spec.plan is not None else None
+            plan = plans.named(tx, spec.plan) if spec.plan is not None else None
             row = self._new_row(tx, cluster, spec, plan)
             tx.add(row)
             tx.flush()
@@ -131,13 +131,6 @@ def _pool_name(name: str, identity: str) -> str:
     plain = unicodedata.normalize("NFKD", name).encode("ascii", "ignore").decode().lower()
     slug = re.sub(r"[^a-z0-9]+", "-", plain).strip("-")[:24].strip("-") or "tenant"
     return f"ph-{slug}-{identity[:8]}"
-
-
-def _plan(tx: Tx, ref: str) -> Plan:
-    try:
-        return plans.locked(tx, ref)
-    except NotFound:
-        raise Invalid({"plan": ["there is no such plan"]}) from None
 
 
 def _granted_storages(tx: Tx, cluster: Cluster, spec: TenantSpec, plan: Plan | None) -> list[str]:

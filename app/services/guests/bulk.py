@@ -11,15 +11,12 @@ from app.db.session import Database, rehearsal_of
 from app.domain.access import Context, Privilege
 from app.domain.bulk import BatchWish, BulkAction, BulkItem, BulkWish
 from app.domain.deployments import Deployed
-from app.domain.errors import AppError, Conflict, Forbidden, Invalid, QuotaExceeded
+from app.domain.errors import AppError, Conflict, Invalid, QuotaExceeded
 from app.domain.guests import GuestKind
 from app.domain.operations import Operation
 from app.policy import rules
 from app.services.guests import Guests
 from app.services.guests.deployments import Deployments
-
-#: Seconds that a guest has to shut down.
-_SHUTDOWN = 60
 
 
 class Bulk:
@@ -34,7 +31,7 @@ class Bulk:
 
         Raises QuotaExceeded for all of them together, Forbidden, Invalid where a guest is not the caller's.
         """
-        _require_somewhere(ctx, Privilege.GUEST_ALLOCATE if wish.action == BulkAction.DELETE else Privilege.GUEST_POWER)
+        rules.holding(ctx, Privilege.GUEST_ALLOCATE if wish.action == BulkAction.DELETE else Privilege.GUEST_POWER)
         with self._db.begin() as tx:
             found = guests.among(tx, rules.visible(ctx), wish.guests)
             if missing := [guest for guest in wish.guests if guest not in found]:
@@ -71,7 +68,7 @@ class Bulk:
             case BulkAction.START:
                 return self._one.start(ctx, kind, row.id)
             case BulkAction.STOP:
-                return self._one.stop(ctx, kind, row.id, force=wish.force, timeout=_SHUTDOWN)
+                return self._one.stop(ctx, kind, row.id, force=wish.force)
             case BulkAction.REBOOT:
                 return self._one.reboot(ctx, kind, row.id)
             case BulkAction.DELETE:
@@ -98,18 +95,3 @@ def _for_all(violations: Sequence[AppError], count: int) -> list[AppError]:
     return [
         _for_all_after(first, before, count) if isinstance(first, QuotaExceeded) else first for first, before in firsts
     ]
-
-
-def _require_somewhere(ctx: Context, privilege: Privilege) -> None:
-    """Who may nothing of the kind learns nothing about any guest."""
-    refusal: Forbidden | None = None
-    for tenant in sorted(rules.visible(ctx).tenants or ()):
-        try:
-            rules.require(ctx, privilege, on=tenant)
-        except Forbidden as error:
-            refusal = error
-        else:
-            return
-    if refusal is not None:
-        raise refusal
-    rules.require(ctx, privilege)

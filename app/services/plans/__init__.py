@@ -18,7 +18,7 @@ from app.domain.quota import Dimension
 from app.domain.tenants import TenantState, canonical_name
 from app.policy import names, rules
 from app.policy import plans as policy
-from app.services.plans.giving import Giving, granted, named
+from app.services.plans.giving import Giving, granted
 
 
 class Plans(Giving):
@@ -83,7 +83,7 @@ class Plans(Giving):
         """
         rules.require(ctx, Privilege.PLAN_MODIFY)
         with self._db.begin() as tx:
-            found = named(tx, plan) if plan is not None else None
+            found = plans.named(tx, plan) if plan is not None else None
             row = tenants.lock(tx, tenants.find(tx, rules.visible(ctx), tenant).id)
             tx.refresh(row)
             if row.group_id is not None:

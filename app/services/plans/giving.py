@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from app.db import audit, clusters, operations, plans, quota
+from app.db import audit, clusters, operations, quota
 from app.db.models import Plan, Tenant
 from app.db.session import Database, Tx
 from app.domain.access import Context
-from app.domain.errors import Conflict, Invalid, NotFound
+from app.domain.errors import Conflict
 from app.domain.operations import Operation
 from app.domain.tenants import TenantState
 from app.operations import Engine
@@ -49,14 +49,6 @@ class Giving:
         )  # fmt: skip
         to = Submission(tenant=tenant.id, guest=None, queue=tenant_create.QUEUE, lane=tenant.cluster_id)
         return self._engine.submit(tx, ctx, tenant_grant.SAGA, parameters, to)
-
-
-def named(tx: Tx, ref: str) -> Plan:
-    """A plan that a body names, by id or name, locked. Raises Invalid."""
-    try:
-        return plans.locked(tx, ref)
-    except NotFound:
-        raise Invalid({"plan": ["there is no such plan"]}) from None
 
 
 def granted(tx: Tx, tenant: Tenant, plan: Plan) -> tuple[list[str], list[str]]:

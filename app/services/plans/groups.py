@@ -16,7 +16,7 @@ from app.domain.paging import Page, PageRequest
 from app.domain.plans import Group, GroupChanged, GroupSpec
 from app.domain.tenants import Tenant, TenantState, User, canonical_name
 from app.policy import names, rules
-from app.services.plans.giving import Giving, named
+from app.services.plans.giving import Giving
 
 
 class Groups(Giving):
@@ -43,7 +43,7 @@ class Groups(Giving):
             name = names.tenant_name(spec.name)
             row = Row(
                 id=str(uuid.uuid4()), name=name, canonical=canonical_name(name), description=spec.description,
-                plan_id=named(tx, spec.plan).id if spec.plan is not None else None, ldap_filter=spec.ldap_filter,
+                plan_id=plans.named(tx, spec.plan).id if spec.plan is not None else None, ldap_filter=spec.ldap_filter,
             )  # fmt: skip
             tx.add(row)
             tx.flush()
@@ -143,7 +143,7 @@ class Groups(Giving):
             audit.record(tx, ctx, "group.remove", tenant=row.id, subject=f"{group.name} tenant={row.name}")
 
     def _change_plan(self, tx: Tx, ctx: Context, group: Row, ref: str | None) -> Sequence[Operation]:
-        plan = named(tx, ref) if ref is not None else None
+        plan = plans.named(tx, ref) if ref is not None else None
         if group.plan_id == (plan.id if plan is not None else None):
             return []
         group.plan_id = plan.id if plan is not None else None
