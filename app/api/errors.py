@@ -30,6 +30,11 @@ STATUSES: Mapping[type[AppError], int] = {
     errors.TooSoon: 429,
     errors.RestartFailed: 502,
     errors.Unavailable: 503,
+    errors.QemuAway: 503,
+    errors.QemuRefused: 502,
+    errors.QemuAbsent: 502,
+    errors.QemuForeign: 502,
+    errors.QemuConflict: 409,
     errors.PveError: 502,
     errors.PveChanged: 412,
     errors.PveUnreachable: 503,
@@ -42,14 +47,15 @@ STATUSES: Mapping[type[AppError], int] = {
 _CODES = {kind.code: status for kind, status in STATUSES.items()} | {
     "quota.exceeded": 403,
     "pve.absent": 502,
+    "qemu.busy": 503,
     "url.forbidden": 422,
     "restart.shutdown_timeout": 504,
     "restart.watch_timeout": 504,
 }
 _FIRST_WORDS = {
     "backup": 409, "disk": 409, "drift": 409, "guest": 409, "operation": 409, "policy": 403, "pool": 409, "pve": 502,
-    "restart": 502, "security_group": 409, "snapshot": 409, "template": 502, "tenant": 409, "url": 502, "user": 409,
-    "vmid": 409, "volume": 409,
+    "qemu": 409, "restart": 502, "security_group": 409, "snapshot": 409, "template": 502, "tenant": 409, "url": 502,
+    "user": 409, "vmid": 409, "volume": 409,
 }  # fmt: skip
 
 _RETRY_AFTER = {503: "5", 504: "5", 423: "5"}

@@ -12,6 +12,11 @@ AppError
 ├── RestartFailed         a guest was not there again in time     restart.start_failed, ...
 ├── CapacityExceeded      no node or storage has the room         capacity.exceeded
 ├── Unavailable           a part of ours is away                  database.unavailable, ...
+│   └── QemuAway          libvirtd, or busy with that machine     qemu.unreachable, qemu.busy
+├── QemuRefused           the local hypervisor said no            qemu.refused
+│   ├── QemuAbsent        it has no such thing                    qemu.absent
+│   ├── QemuConflict      not in this state, not of this shape    qemu.running, qemu.stopped, ...
+│   └── QemuForeign       it has one that is not ours             qemu.foreign
 └── PveError              PVE's trouble, never the caller's
     ├── PveRefused        PVE said no, or answered nonsense       pve.refused
     │   ├── PveAbsent     PVE says that it does not exist         pve.absent
@@ -126,6 +131,33 @@ class CapacityExceeded(AppError):
 class Unavailable(AppError):
     code = "unavailable"
     title = "Unavailable"
+
+
+class QemuAway(Unavailable):
+    code = "qemu.unreachable"
+    title = "The local hypervisor is away"
+
+
+class QemuRefused(AppError):
+    """`log` is the hypervisor's own wording."""
+
+    code = "qemu.refused"
+    title = "The local hypervisor refused"
+
+
+class QemuAbsent(QemuRefused):
+    code = "qemu.absent"
+    title = "The local hypervisor has no such object"
+
+
+class QemuConflict(QemuRefused):
+    code = "qemu.conflict"
+    title = "The machine does not allow this now"
+
+
+class QemuForeign(QemuRefused):
+    code = "qemu.foreign"
+    title = "Not made by Poolhouse"
 
 
 class PveError(AppError):
