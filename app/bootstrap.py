@@ -280,16 +280,20 @@ def _answers(house: House, cluster: Cluster) -> bool:
 
 def _fill_catalog(house: House, cluster: str) -> None:
     with house.db.begin() as tx:
-        for name, kind, volid, vmid, disk_gb, description in _CATALOG:
+        for entry, name, kind, volid, vmid, disk_gb, description in _CATALOG:
             template = Template(
-                id=str(uuid.uuid4()), cluster_id=cluster, name=name, kind=kind, description=description,
+                id=entry, cluster_id=cluster, name=name, kind=kind, description=description,
                 volid=volid, vmid=vmid, disk_gb=disk_gb, published=True,
             )  # fmt: skip
             tx.add(template)
 
 
 _LAB = "lab"
+#: Their ids never change: the API's document has them as examples.
 _CATALOG = (
-    ("debian-12", "ct", "local:vztmpl/debian-12-standard_12.12-1_amd64.tar.zst", None, 1, "Debian 12, a container"),
-    ("debian-12-vm", "vm", None, 9000, 2, "Debian 12 with cloud-init, a VM"),
-)
+    (
+        "5d1c7f0e-3a52-4c0b-9a57-0c6f1b2d1201", "debian-12", "ct",
+        "local:vztmpl/debian-12-standard_12.12-1_amd64.tar.zst", None, 1, "Debian 12, a container",
+    ),
+    ("5d1c7f0e-3a52-4c0b-9a57-0c6f1b2d1202", "debian-12-vm", "vm", None, 9000, 2, "Debian 12 with cloud-init, a VM"),
+)  # fmt: skip

@@ -14,6 +14,8 @@ from app.api.schemas.lists import Listing
 from app.domain.paging import Page
 from app.domain.tenants import ApiKey, ApiKeySpec
 
+_EXAMPLE = {"name": "nightly job", "tenant": "demo", "actions": ["guest.audit", "guest.power"]}
+
 
 class ApiKeysView(MethodView):
     @blp.pages(ApiKeySchema, ApiKeyQuerySchema)
@@ -21,7 +23,7 @@ class ApiKeysView(MethodView):
         """List my API keys"""
         return current.services.api_keys.list(current.ctx, listing.wanted.get("tenant"), listing.page)
 
-    @blp.arguments(ApiKeyCreateSchema, example={"name": "nightly job", "actions": ["guest.audit", "guest.power"]})
+    @blp.arguments(ApiKeyCreateSchema, example=_EXAMPLE)
     @blp.response(201, NewApiKeySchema, once=("secret",))
     def post(self, spec: ApiKeySpec) -> Mapping[str, Any]:
         """Make an API key for one tenant and some actions; its secret is shown this once

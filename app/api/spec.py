@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from http import HTTPStatus
 from typing import Any
 
@@ -58,6 +58,48 @@ _LOG_IN_ONLY = frozenset(
 )  # fmt: skip
 #: What a body or a query names there is looked for among what the caller may see.
 _NAMES_WITHIN = frozenset({"/api/operations", "/api/drift", "/api/provisioning/deploy"})
+#: What stands in a path: what it is, and what it is on the seed of `make run` or once the examples of the bodies have
+#: been sent, in the order of the document. Of ids that only an answer tells there is no example.
+_IN_PATHS: Mapping[str, tuple[str, str | None]] = {
+    "backup": ("The backup's id, as the list of the guest's backups tells", None),
+    "disk": ("As Proxmox VE calls it", "scsi1"),
+    "drift": ("Its id, as the list tells", None),
+    "flavor": ("Id or name", "small"),
+    "group": ("Id or name", "students"),
+    "guest": ("Id or vmid", "10000"),
+    "key": ("The key's id, as the list of mine tells", None),
+    "node": ("The node's name", "n1"),
+    "operation": ("The operation's id, as the answer that began it tells", None),
+    "plan": ("Id or name", "course"),
+    "poolid": ("The pool's name, as its tenant tells", None),
+    "pos": ("The rule's position, from 0", "0"),
+    "schedule": ("The schedule's id, as the list of the guest's tells", None),
+    "snapshot": ("The snapshot's name", "before-2"),
+    "storage": ("The storage's name", "local"),
+    "template": ("The template's id", "5d1c7f0e-3a52-4c0b-9a57-0c6f1b2d1201"),
+    "tenant": ("Id or name", "demo"),
+    "upid": ("The task's UPID, as the steps of an operation tell", None),
+    "user": ("Id or name", "maria"),
+    "vmid": ("The guest's number", "10000"),
+    "volid": ("The volume's id, as the storage's content tells", "local:iso/alpine-virt-3.22.0-x86_64.iso"),
+}
+#: The same below some paths, where the examples of the bodies make another one.
+_IN_PATHS_BELOW: Mapping[str, Mapping[str, str]] = {
+    "/api/proxmox/cts/": {"guest": "10001", "disk": "mp0"},
+    "/api/proxmox/security-groups/": {"group": "web"},
+    "/api/provisioning/": {"snapshot": "pre-deploy"},
+    "/api/admin/groups/": {"group": "teachers"},
+}
+#: What a query may say, on that seed. These are shown, and not filled in: a query is as well left out.
+_IN_QUERIES: Mapping[str, str] = {
+    "cluster": "lab",
+    "filename": "tiny.iso",
+    "name": "web",
+    "node": "n1",
+    "tag": "web",
+    "tenant": "demo",
+    "type": "vm.create",
+}
 _REFUSALS = {
     400: "The request is not well-formed",
     401: "Not logged in, or no longer",
@@ -105,6 +147,8 @@ def render(app: Flask) -> str:
 
 def _finished(spec: dict[str, Any], tags: Sequence[str]) -> dict[str, Any]:
     for path, item in spec["paths"].items():
+        for parameter in item.get("parameters", []):
+            _explain(path, parameter)
         for method, operation in item.items():
             if method in MUTATIONS | {"get"}:
                 _finish(path, method, operation, item.get("parameters", []))
@@ -117,6 +161,16 @@ def _finished(spec: dict[str, Any], tags: Sequence[str]) -> dict[str, Any]:
     spec["tags"] = [{"name": tag, "description": _TAGS[tag]} for tag in tags]
     ordered: dict[str, Any] = orjson.loads(orjson.dumps(spec, option=orjson.OPT_NON_STR_KEYS))
     return {"openapi": ordered.pop("openapi"), "info": ordered.pop("info"), **dict(sorted(ordered.items()))}
+
+
+def _explain(path: str, parameter: dict[str, Any]) -> None:
+    """What a parameter of a path is, with what Swagger UI fills in."""
+    parameter["description"], example = _IN_PATHS[parameter["name"]]
+    for prefix, examples in _IN_PATHS_BELOW.items():
+        if path.startswith(prefix):
+            example = examples.get(parameter["name"], example)
+    if example is not None:
+        parameter["example"] = example
 
 
 def _tell_of_dry_runs(answers: dict[str, Any]) -> None:
@@ -135,6 +189,9 @@ def _finish(path: str, method: str, operation: dict[str, Any], parameters: Seque
         operation["parameters"] = [one for one in operation.get("parameters", []) if one["name"] != DRY_RUN]
     elif path in _LOG_IN_ONLY:
         operation["security"] = [{"bearer": []}]
+    for one in operation.get("parameters", []):
+        if one["in"] == "query" and one["name"] in _IN_QUERIES and "enum" not in one["schema"]:
+            one["schema"] = {**one["schema"], "examples": [_IN_QUERIES[one["name"]]]}
     refusals = {400, 422, 429} | (set() if is_public else {401, 403})
     if parameters or "/proxmox/" in path or path in _NAMES_WITHIN:
         refusals.add(404)

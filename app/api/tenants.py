@@ -28,6 +28,8 @@ from app.domain.operations import Operation
 from app.domain.paging import Page, PageRequest
 from app.domain.tenants import Member, Tenant, TenantAccess, TenantChanges, TenantSpec, Usage
 
+_EXAMPLE = {"name": "demo", "quota": {"guests": 20, "cores": 32, "memory": 65536, "disk_gb": 500}}
+
 
 class TenantsView(MethodView):
     @blp.pages(TenantSchema, TenantQuerySchema)
@@ -35,9 +37,7 @@ class TenantsView(MethodView):
         """List the tenants that I may see"""
         return current.services.tenants.list(current.ctx, page)
 
-    @blp.arguments(
-        TenantCreateSchema, example={"name": "demo", "quota": {"guests": 4, "cores": 8, "memory": 8192, "disk_gb": 100}}
-    )
+    @blp.arguments(TenantCreateSchema, example=_EXAMPLE)
     @blp.accepted()
     def post(self, spec: TenantSpec) -> Operation:
         """Create a tenant with its pool, PVE user, rights and token"""
@@ -91,7 +91,7 @@ class QuotaView(MethodView):
         return current.services.quotas.get(current.ctx, tenant, query["user"])
 
     @blp.arguments(WhoseQuotaSchema, location="query")
-    @blp.arguments(QuotaSchema, example={"cores": 16, "memory": None})
+    @blp.arguments(QuotaSchema, example={"cores": 64, "memory": None})
     @blp.response(200, QuotaSchema)
     def put(self, query: dict[str, str | None], given: dict[str, Any], tenant: str) -> Mapping[str, int | None]:
         """Change the limits that are named, of a tenant or of one member in it"""

@@ -42,7 +42,7 @@ class UserView(MethodView):
         """Show a user"""
         return current.services.users.get(current.ctx, user)
 
-    @blp.arguments(UserUpdateSchema, example={"disabled": True})
+    @blp.arguments(UserUpdateSchema, example={"role": "user", "disabled": False})
     @blp.response(200, UserSchema)
     def patch(self, given: dict[str, Any], user: str) -> User:
         """Change a user's role or password, or disable him"""

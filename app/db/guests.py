@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any
@@ -45,9 +46,19 @@ def find(tx: Tx, scope: TenantScope, kind: GuestKind, ref: str) -> Guest:
 
 
 def among(tx: Tx, scope: TenantScope, wanted: Collection[str]) -> dict[str, Guest]:
-    """By public id; what is not there or outside the scope is left out."""
-    rows = tx.scalars(sa.select(Guest).where(Guest.id.in_(set(wanted)))).all()
-    return {row.id: row for row in rows if scope.contains(row.tenant_id)}
+    """By what each was named: public id or vmid. What is not there or outside the scope is left out.
+
+    Raises Conflict `guest.ambiguous` for a vmid that guests of several clusters in the scope have.
+    """
+    vmids = {VmId.parse(one) for one in wanted if one.isdigit()}
+    named = sa.or_(Guest.id.in_(set(wanted)), Guest.vmid.in_(vmids))
+    rows = [row for row in tx.scalars(sa.select(Guest).where(named)) if scope.contains(row.tenant_id)]
+    at = Counter(row.vmid for row in rows)
+    if any(at[vmid] > 1 for vmid in vmids):
+        raise Conflict(
+            "Guests of several clusters have this number.", code="guest.ambiguous", remedy="Name the guest by its id."
+        )
+    return {name: row for row in rows for name in (row.id, str(row.vmid)) if name in wanted}
 
 
 def again(tx: Tx, guest: Guest) -> Guest:
@@ -202,18 +213,13 @@ def _first_free(tx: Tx, cluster: str, span: range) -> VmId:
 def at_number(tx: Tx, scope: TenantScope, vmid: str) -> Guest:
     """Raises NotFound, and Conflict `guest.ambiguous` where guests of several clusters in the scope have the number."""
     try:
-        number = VmId.parse(vmid)
+        number = str(VmId.parse(vmid))
     except MalformedIdentifier:
         raise NotFound from None
-    rows = tx.scalars(sa.select(Guest).where(Guest.vmid == number)).all()
-    found = [row for row in rows if scope.contains(row.tenant_id)]
-    if not found:
+    found = among(tx, scope, [number])
+    if number not in found:
         raise NotFound
-    if len(found) > 1:
-        raise Conflict(
-            "Guests of several clusters have this number.", code="guest.ambiguous", remedy="Name the guest by its id."
-        )
-    return found[0]
+    return found[number]
 
 
 def standing(tx: Tx, tenant: str) -> Sequence[Standing]:

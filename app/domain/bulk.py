@@ -24,7 +24,7 @@ class BulkAction(StrEnum):
 
 @dataclass(frozen=True)
 class BulkWish:
-    """`guests` are public ids. `force` is that of stop and delete."""
+    """`guests` are public ids or vmids. `force` is that of stop and delete."""
 
     action: BulkAction
     guests: Sequence[str]

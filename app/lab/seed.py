@@ -84,7 +84,16 @@ def _interfaces() -> dict[str, dict[str, object]]:
 
 
 def _add_catalog(world: World) -> None:
-    """A pool `catalog` with one VM template, so that clones have something to begin with."""
+    """A pool `catalog` with one VM template, so that clones have something to begin with; and media that no catalog has
+    yet."""
+    now = int(time.time())
+    for name, form, size in (
+        ("iso/alpine-virt-3.22.0-x86_64.iso", "iso", 67108),
+        ("vztmpl/alpine-3.22-default_20250617_amd64.tar.xz", "txz", 3166),
+        ("vztmpl/ubuntu-24.04-standard_24.04-2_amd64.tar.zst", "tzst", 13824),
+    ):
+        volid, content = f"local:{name}", name.split("/")[0]
+        world.volumes[f"n1/{volid}"] = Volume(volid, "local", "n1", content, form, size, ctime=now, used=size)
     vmid = 9000
     disk, drive = f"base-{vmid}-disk-0", f"vm-{vmid}-cloudinit"
     config: dict[str, str | int] = {

@@ -36,6 +36,9 @@ _OTHERS = {"name": "name", "description": "description", "category": "category",
            "is_active": "published"}  # fmt: skip
 _REFUSED = {ours: theirs for theirs, ours in _SIZES.items()} | {"source": "proxmox_template_volid"}
 
+_ALPINE = "local:vztmpl/alpine-3.22-default_20250617_amd64.tar.xz"
+_UBUNTU = "local:vztmpl/ubuntu-24.04-standard_24.04-2_amd64.tar.zst"
+
 
 class OfferedView(MethodView):
     @blp.response(200, as_list(OfferedSchema))
@@ -59,10 +62,7 @@ class CandidatesView(MethodView):
 
 
 class ChosenView(MethodView):
-    @blp.arguments(
-        CandidatesChosenSchema,
-        example={"templates": [{"volid": "local:vztmpl/debian-12-standard_12.12-1_amd64.tar.zst"}]},
-    )
+    @blp.arguments(CandidatesChosenSchema, example={"templates": [{"volid": _UBUNTU}]})
     @blp.response(200, CuratedAnswerSchema)
     def post(self, given: Mapping[str, Sequence[Mapping[str, str]]]) -> dict[str, Any]:
         """Make inactive templates of candidates, all or none; known ones are left out (administrators)"""
@@ -73,7 +73,7 @@ class ChosenView(MethodView):
 
 
 class CuratedTemplateView(MethodView):
-    @blp.arguments(CurateSchema, example={"name": "Debian 12 LTS", "default_storage": 10})
+    @blp.arguments(CurateSchema, example={"description": "The stable one", "default_storage": 8})
     @blp.response(200, SavedSchema)
     def put(self, given: dict[str, Any], template: str) -> dict[str, Any]:
         """Change a template; sizes of a clone are Proxmox VE's (administrators)"""
@@ -113,7 +113,7 @@ class CuratedNatively(MethodView):
         return [_offered(one) for one in current.services.templates.every(current.ctx)]
 
     @blp.arguments(
-        CurateNewSchema, example={"name": "debian", "proxmox_template_volid": "9000", "deploy_mode": "clone"}
+        CurateNewSchema, example={"name": "alpine-3.22", "proxmox_template_volid": _ALPINE, "deploy_mode": "file"}
     )
     @blp.response(201, AddedSchema)
     def post(self, given: dict[str, Any]) -> dict[str, Any]:

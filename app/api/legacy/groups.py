@@ -26,7 +26,7 @@ _DEFAULTS = {
 }  # fmt: skip
 _LIMITS = {f"max_{word}": dimension for word, dimension in words.QUOTA.items()}
 _REFUSED = {ours: theirs for theirs, ours in _DEFAULTS.items()}
-_EXAMPLE = {"name": "students", "max_vms": 4, "max_cpu": 8, "max_memory": 8192, "max_storage": 100}
+_EXAMPLE = {"name": "teachers", "max_vms": 4, "max_cpu": 8, "max_memory": 8192, "max_storage": 100}
 
 
 class LimitedGroupsView(MethodView):

@@ -25,7 +25,7 @@ class UsersWithLimitsView(MethodView):
 
 
 class LimitsView(MethodView):
-    @blp.arguments(LimitsSchema, example={"cpu": 6, "memory": 8192, "storage": 100})
+    @blp.arguments(LimitsSchema, example={"cpu": 64, "memory": 65536, "storage": 1000})
     @blp.response(200, LimitsSavedSchema)
     def put(self, given: Mapping[str, int], user: str) -> dict[str, Any]:
         """Set a user's own limits in his home tenant, and the tenant's where he is its only member (administrators)"""

@@ -16,7 +16,7 @@ _BATCH = {"count": 3, "name": "student-{n}", "tenant": "demo", "spec": {"templat
 
 
 class ActionsView(MethodView):
-    @blp.arguments(BulkSchema, example={"action": "start", "guests": ["3f2a1c5e-8f0b-4a63-9d5c-1a2b3c4d5e6f"]})
+    @blp.arguments(BulkSchema, example={"action": "start", "guests": ["10000", "10001"]})
     @blp.response(200, BulkResultSchema)
     def post(self, wish: BulkWish) -> dict[str, Any]:
         """Do the same to many guests; what their quota must have room for it has for all, or none is touched"""

@@ -47,5 +47,5 @@ class DiskMoveView(MethodView):
     @blp.arguments(DiskMoveSchema, example={"storage": "local-lvm"})
     @blp.accepted()
     def post(self, wanted: dict[str, Any], guest: str, disk: str) -> Operation:
-        """Move a disk to another storage; nothing is left where it was"""
+        """Move a disk to another storage, a container's while it is stopped; nothing is left where it was"""
         return current.services.disks.move(current.ctx, self.kind, guest, disk, wanted["storage"])

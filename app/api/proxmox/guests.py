@@ -181,25 +181,41 @@ class CredentialsView(MethodView):
     @blp.arguments(GuestLogInSchema, example={"password": "correct horse battery"})
     @blp.accepted()
     def post(self, wanted: LogIn, guest: str) -> Operation:
-        """Give a VM a new password or new ssh keys, by cloud-init; Proxmox VE has nothing like it for containers (409)
+        """Give a VM a new password or new ssh keys, by cloud-init
 
         A VM that runs is told at its next start: `pending` of the result.
         """
         return current.services.conversions.change_log_in(current.ctx, self.kind, guest, wanted)
 
 
-class RebuildView(MethodView):
-    kind: ClassVar[GuestKind]
-
-    @blp.arguments(RebuildSchema, example={"template": "debian-12", "start": True})
+class ContainerCredentialsView(CredentialsView):
+    @blp.arguments(GuestLogInSchema, example={"password": "correct horse battery"})
     @blp.accepted()
-    def post(self, wanted: Rebuild, guest: str) -> Operation:
-        """Begin a stopped guest anew from a template: what is on its disks is gone for good
+    def post(self, wanted: LogIn, guest: str) -> Operation:
+        """Refused for a container: Proxmox VE cannot change its password or keys from outside
 
-        Id, number, pool, size, cards, notes and tags stay; all its disks become one; firewall rules go. Where it fails
-        half-way the guest is `failed`: charged, with nothing in PVE, to be rebuilt once more or deleted.
+        Always 409 `guest.unsupported`. Change them inside the container, or rebuild it with new ones.
         """
-        return current.services.conversions.rebuild(current.ctx, self.kind, guest, wanted)
+        return current.services.conversions.change_log_in(current.ctx, self.kind, guest, wanted)
+
+
+def _rebuild_view(template: str) -> type[MethodView]:
+    """`template` is the example's, of the guests' kind."""
+
+    class RebuildView(MethodView):
+        kind: ClassVar[GuestKind]
+
+        @blp.arguments(RebuildSchema, example={"template": template, "start": True})
+        @blp.accepted()
+        def post(self, wanted: Rebuild, guest: str) -> Operation:
+            """Begin a stopped guest anew from a template: what is on its disks is gone for good
+
+            Id, number, pool, size, cards, notes and tags stay; all its disks become one; firewall rules go. Where it
+            fails half-way the guest is `failed`: charged, with nothing in PVE, to be rebuilt once more or deleted.
+            """
+            return current.services.conversions.rebuild(current.ctx, self.kind, guest, wanted)
+
+    return RebuildView
 
 
 class ButtonView(MethodView):
@@ -215,7 +231,17 @@ class SuspendView(ButtonView):
 
     @blp.accepted()
     def post(self, guest: str) -> Operation:
-        """Freeze a running VM in its memory; Proxmox VE has nothing like it for containers (409)"""
+        """Freeze a running VM in its memory"""
+        return self._press(guest)
+
+
+class ContainerSuspendView(SuspendView):
+    @blp.accepted()
+    def post(self, guest: str) -> Operation:
+        """Refused for a container: freezing one needs CRIU, which Proxmox VE does not bring
+
+        Always 409 `guest.unsupported`. Stop the container instead.
+        """
         return self._press(guest)
 
 
@@ -228,12 +254,32 @@ class ResumeView(ButtonView):
         return self._press(guest)
 
 
+class ContainerResumeView(ResumeView):
+    @blp.accepted()
+    def post(self, guest: str) -> Operation:
+        """Refused for a container, which cannot be frozen
+
+        Always 409 `guest.unsupported`. Start the container instead.
+        """
+        return self._press(guest)
+
+
 class ResetView(ButtonView):
     button = "reset"
 
     @blp.accepted()
     def post(self, guest: str) -> Operation:
         """Reset a running VM, as its button does"""
+        return self._press(guest)
+
+
+class ContainerResetView(ResetView):
+    @blp.accepted()
+    def post(self, guest: str) -> Operation:
+        """Refused for a container, which has no reset button
+
+        Always 409 `guest.unsupported`. Stop the container with `force` and start it again.
+        """
         return self._press(guest)
 
 
@@ -291,6 +337,14 @@ class RollbackView(MethodView):
         return current.services.snapshots.roll_back(current.ctx, self.kind, guest, snapshot)
 
 
+_REFUSED_FOR_CONTAINERS: Mapping[str, type[MethodView]] = {
+    "/<guest>/credentials": ContainerCredentialsView,
+    "/<guest>/reset": ContainerResetView,
+    "/<guest>/suspend": ContainerSuspendView,
+    "/<guest>/resume": ContainerResumeView,
+}
+
+
 def views(
     kind: GuestKind, collection: type[MethodView], item: type[MethodView], disks: type[DisksView]
 ) -> Mapping[str, Any]:
@@ -303,26 +357,28 @@ def views(
         "/<guest>/stop": StopView,
         "/<guest>/reboot": RebootView,
         "/<guest>/restart": RestartView,
-        "/<guest>/template": TemplateView,
         "/<guest>/migrate": MigrateView,
-        "/<guest>/rebuild": RebuildView,
+        "/<guest>/rebuild": _rebuild_view("debian-12-vm" if kind == GuestKind.VM else "debian-12"),
         "/<guest>/credentials": CredentialsView,
         "/<guest>/reset": ResetView,
         "/<guest>/suspend": SuspendView,
         "/<guest>/resume": ResumeView,
         "/<guest>/network/rate-limit": RateLimitView,
+        "/<guest>/disks/<disk>": DiskView,
+        "/<guest>/disks/<disk>/move": DiskMoveView,
         "/<guest>/snapshots": SnapshotsView,
         "/<guest>/snapshots/<snapshot>": SnapshotView,
         "/<guest>/snapshots/<snapshot>/rollback": RollbackView,
         "/<guest>/clone": CloneView,
-        "/<guest>/disks/<disk>": DiskView,
-        "/<guest>/disks/<disk>/move": DiskMoveView,
         "/<guest>/backups": BackupsView,
         "/<guest>/backups/<backup>": BackupView,
         **firewall.VIEWS,
         "/<guest>/backups/<backup>/restore": RestoreView,
         "/<guest>/backup-schedules": SchedulesView,
         "/<guest>/backup-schedules/<schedule>": ScheduleView,
+        "/<guest>/template": TemplateView,
     }
+    if kind == GuestKind.CT:
+        of_kind = {**of_kind, **_REFUSED_FOR_CONTAINERS}
     made = {path: type(f"{kind.upper()}{view.__name__}", (view,), {"kind": kind}) for path, view in of_kind.items()}
     return {"": collection, "/<guest>": item, "/<guest>/disks": disks, **made}

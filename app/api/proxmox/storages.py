@@ -98,8 +98,8 @@ class UploadView(MethodView):
 
 
 _DOWNLOAD = {
-    "url": "https://cdimage.debian.org/debian-cd/current/amd64/iso-cd/debian-13.2.0-amd64-netinst.iso",
-    "filename": "debian-13.2.0-amd64-netinst.iso",
+    "url": "https://deb.debian.org/debian/dists/bookworm/main/installer-amd64/current/images/netboot/mini.iso",
+    "filename": "debian-12-mini.iso",
 }
 
 

@@ -12,7 +12,8 @@ from app.domain.disks import DiskSpec
 from app.domain.guests import GuestChange, GuestKind, VmSpec
 from app.domain.operations import Operation
 
-_EXAMPLE = {"name": "web-1", "template": "debian-12-vm", "cores": 1, "memory": 1024, "disk_gb": 10, "tenant": "demo"}
+_EXAMPLE = {"name": "web-1", "template": "debian-12-vm", "cores": 1, "memory": 1024, "disk_gb": 10, "tags": ["web"],
+            "tenant": "demo"}  # fmt: skip
 
 _CHANGE = {"memory": 2048, "cores": 2, "disk_increment_gb": 5}
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from marshmallow import ValidationError, fields, validates_schema
 
-from app.api.schemas.fields import Choice, Flag, Named, PublicId, Schema, Several, Text, Whole
+from app.api.schemas.fields import Choice, Flag, GuestRef, Named, Schema, Several, Text, Whole
 from app.api.schemas.flavors import DeployedSchema
 from app.api.schemas.operations import OperationSchema
 from app.domain.bulk import BatchWish, BulkAction, BulkWish
@@ -21,7 +21,9 @@ class BulkSchema(Schema):
     makes = BulkWish
 
     action = Choice(BulkAction, required=True)
-    guests = Several(PublicId(), least=1, most=_MOST, required=True)
+    guests = Several(
+        GuestRef(), least=1, most=_MOST, required=True, metadata={"description": "Ids or vmids."}
+    )  # fmt: skip
     force = Flag(metadata={"description": "Of `stop`: cut the power. Of `delete`: also what runs."})
 
 

@@ -164,6 +164,17 @@ class PublicId(Text):
         return str(text).lower()
 
 
+class GuestRef(Text):
+    """A guest as paths name it: its UUID, in the usual spelling, or its vmid in digits."""
+
+    def _deserialize(self, value: Any, attr: str | None, data: Mapping[str, Any] | None, **kwargs: Any) -> str:
+        text = super()._deserialize(value, attr, data, **kwargs)
+        try:
+            return str(text).lower() if is_uuid(text) else str(VmId.parse(text))
+        except MalformedIdentifier as error:
+            raise ValidationError("must be a guest's id or vmid") from error
+
+
 class Moment(fields.AwareDateTime):
     """A moment in UTC, as RFC 3339 with a Z: the same text wherever a document is made."""
 

@@ -36,8 +36,9 @@ class Bulk:
             found = guests.among(tx, rules.visible(ctx), wish.guests)
             if missing := [guest for guest in wish.guests if guest not in found]:
                 raise Invalid({"guests": [f"{guest} is not a guest that you may use" for guest in missing]})
+            rows = {row.id: row for row in found.values()}
             done: dict[str, BulkItem] = {}
-            for row in sorted(found.values(), key=lambda row: (row.tenant_id, row.id)):  # as all lock their tenants
+            for row in sorted(rows.values(), key=lambda row: (row.tenant_id, row.id)):  # as all lock their tenants
                 try:
                     with tx.begin_nested():
                         done[row.id] = BulkItem(row.id, self._act_on(ctx, row, wish), None)
@@ -45,7 +46,7 @@ class Bulk:
                     done[row.id] = BulkItem(row.id, None, error)
                     if (rehearsal := rehearsal_of(tx)) is not None:
                         rehearsal.violations.append(error)
-        return [done[guest] for guest in dict.fromkeys(wish.guests)]
+            return [done[guest] for guest in dict.fromkeys(found[named].id for named in wish.guests)]
 
     def batch(self, ctx: Context, wish: BatchWish) -> Sequence[Deployed]:
         """All of them, or none. Raises as a deployment does; QuotaExceeded is for all of them."""
