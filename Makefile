@@ -6,10 +6,11 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check -qq
 WEB := app/web
+STATE := $(or $(POOLHOUSE_STATE_DIR),var)
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help setup run test check bench clients kill openapi migrate system clean
+.PHONY: help setup run qemu test check bench clients kill openapi migrate system binding clean
 
 help: ## list these commands
 	@sed -n 's/^\([a-z]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST) | expand -t 18
@@ -20,7 +21,13 @@ setup: $(VENV)/.python-ready $(VENV)/.node-ready ## make .venv and install all d
 run: setup ## start everything on this machine: lab, database, web and worker
 	@$(BIN)/python run.py
 
-test: system setup ## run the whole test suite
+qemu: setup ## install and start what virtual machines on this host need (as root)
+	@sh deploy/local-qemu.sh install
+	@$(MAKE) --no-print-directory $(VENV)/.qemu-ready
+	@sh deploy/local-qemu.sh start '$(STATE)'
+	@$(BIN)/poolhouse qemu doctor
+
+test: system setup binding ## run the whole test suite
 	@$(BIN)/python -m pytest --numprocesses auto --maxprocesses 4 --dist loadfile
 
 check: setup ## run all linters, the type checker, the import contracts and the OpenAPI comparison
@@ -38,7 +45,7 @@ bench: setup ## run the benchmarks; they write bench/results.json
 clients: setup ## run other people's clients of PVE against the lab, all of them and at length
 	@$(BIN)/python -m pytest -m '' tests/lab/clients
 
-kill: system setup ## kill -9 every saga at every step, and print what was tried
+kill: system setup binding ## kill -9 every saga at every step, and print what was tried
 	@$(BIN)/python -m pytest -m '' tests/kill
 
 openapi: setup ## write openapi/openapi.json
@@ -49,6 +56,10 @@ migrate: setup ## bring the database that the settings name to this version
 
 system: ## install Debian's packages that the test suite uses (as root; else name them)
 	@sh deploy/system-packages.sh
+
+# Where there is no libvirt the tests that need its binding say so.
+binding: | $(VENV)/.python-ready
+	@! pkg-config --exists libvirt 2>/dev/null || $(MAKE) --no-print-directory $(VENV)/.qemu-ready || true
 
 clean: ## remove everything that setup and the tools made, but not var/
 	rm -rf $(VENV) .clients $(WEB)/node_modules build *.egg-info .mypy_cache .ruff_cache .pytest_cache \
@@ -70,6 +81,11 @@ $(VENV)/.python-ready: tests/requirements.txt deploy/build-requirements.txt pypr
 	@$(PIP) install --require-hashes --requirement deploy/build-requirements.txt --requirement tests/requirements.txt
 	@$(PIP) install --no-deps --no-build-isolation --editable .
 	@rm $(VENV)/.installing
+	@touch $@
+
+$(VENV)/.qemu-ready: deploy/qemu-requirements.txt | $(VENV)/.python-ready
+	@echo 'Building the Python binding of libvirt ...'
+	@$(PIP) install --require-hashes --no-build-isolation --requirement deploy/qemu-requirements.txt
 	@touch $@
 
 $(VENV)/.node-ready: $(WEB)/package-lock.json deploy/node-packages.sh deploy/node-requirements.txt | $(VENV)/.python-ready

@@ -20,6 +20,7 @@ _COMMANDS: Mapping[str, str] = MappingProxyType(
         "db": "Bring the database up or down.",
         "seed": "Register the cluster and make the first administrator.",
         "openapi": "Print the OpenAPI document.",
+        "qemu": "Look after virtual machines on this host.",
     }
 )
 

@@ -156,8 +156,8 @@ class Nic:
 @dataclass(frozen=True)
 class Machine:
     """`folder` is the machine's own (its id is in it): consoles' sockets, serial log, firmware variables lie there.
-    `cpu` is a model of `Host.cpu_models`, None the one that works with the accelerator. `seed` is a cloud-init
-    image. `agent` and `display` are always there unless switched off here."""
+    `cpu` is a model of `Host.cpu_models`, None the one that works with the accelerator. Every machine has a serial
+    line, a screen, a channel for the agent, a source of randomness and a balloon."""
 
     id: MachineId
     tenant: str
@@ -174,7 +174,6 @@ class Machine:
     display: Display = Display.VNC
     system: System = System.LINUX
     cpu: str | None = None
-    start_with_host: bool = False
 
     @property
     def serial_log(self) -> Path:
@@ -187,8 +186,9 @@ class Machine:
         return self.folder / "console.sock"
 
     @property
-    def agent_socket(self) -> Path:
-        return self.folder / "agent.sock"
+    def serial_socket(self) -> Path:
+        """Of the serial line, for one reader and writer at a time; the log has all that is said, read or not."""
+        return self.folder / "serial.sock"
 
     @property
     def firmware_variables(self) -> Path:

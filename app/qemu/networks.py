@@ -44,12 +44,14 @@ class Forward:
 @dataclass(frozen=True)
 class Network:
     """`subnet` has 4 to 65536 addresses: the first is the host's side (DHCP and DNS, nothing else answers there), the
-    last is broadcast, those between are given out. Forwards only with NAT."""
+    last is broadcast, those between are given out. Of private addresses its guests reach `reaches` alone, if anything.
+    Forwards only with NAT."""
 
     id: NetworkId
     tenant: str
     mode: Mode
     subnet: IPv4Network
+    reaches: tuple[IPv4Network, ...] = ()
     reservations: tuple[Reservation, ...] = ()
     forwards: tuple[Forward, ...] = ()
 

@@ -10,6 +10,7 @@ import pytest
 from app.api import errors
 from app.domain import errors as domain
 from app.pve.failures import READINGS
+from app.qemu import failures
 
 CHECKOUT = Path(__file__).resolve().parents[2]
 DOCS = CHECKOUT / "docs"
@@ -33,8 +34,8 @@ def codes_in_the_code() -> set[str]:
 
 
 def codes_of_readings() -> set[str]:
-    """What the table of PVE's words makes of them, and hands on to callers."""
-    return {reading.code for reading in READINGS if reading.code is not None}
+    """What the tables of PVE's and of libvirt's words make of them, and hand on to callers."""
+    return {reading.code for reading in (*READINGS, *failures.READINGS) if reading.code is not None}
 
 
 def documented_codes() -> dict[str, str]:

@@ -1,0 +1,36 @@
+"""Real libvirt and real guests, of the tests' own."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.qemu import daemon
+from tests.qemu.guests import build
+
+
+@pytest.fixture(scope="session")
+def libvirtd() -> Iterator[daemon.Libvirtd]:
+    """Skips, with the reason, where none can be started."""
+    reason = daemon.why_not()
+    if reason is not None:
+        pytest.skip(f"no libvirtd of our own: {reason}")
+    started = daemon.Libvirtd.start()
+    yield started
+    started.stop()
+
+
+@pytest.fixture(scope="session")
+def guests() -> build.Guests:
+    """Skips, with the reason, where they cannot be built."""
+    try:
+        return build.built()
+    except build.Impossible as error:
+        pytest.skip(f"no guests to boot: {error}")
+
+
+@pytest.fixture(scope="session")
+def tiny(guests: build.Guests) -> Path:
+    return guests.tiny
