@@ -12,7 +12,7 @@ import json as standard_json
 import re
 import time
 from collections import Counter
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import wraps
@@ -180,6 +180,21 @@ class Blueprint(flask_smorest.Blueprint):  # type: ignore[misc]
 
         return decorate
 
+    def many_accepted(
+        self, shows: type[marshmallow.Schema], *, member: str | None = None, once: Collection[str] = ()
+    ) -> Callable[[V], V]:
+        """The view gives what `shows` describes, with many operations: each entry of `data` is one, or has one (or
+        null) as this member. With `Prefer: wait=N` each is shown as it is when all have ended or the time is over.
+        `once` as of `response`."""
+        told = self.response(HTTPStatus.OK, shows, once=once)
+
+        def decorate(view: V) -> V:
+            follow = _all_followed(told(view), member)
+            follow._apidoc["is_operation"] = True  # type: ignore[attr-defined]
+            return follow  # type: ignore[return-value]
+
+        return decorate
+
     def pages(self, item: type[marshmallow.Schema], query: type[marshmallow.Schema]) -> Callable[[V], V]:
         """A list: the view takes what `query` makes and gives a Page, or a Response that is one already."""
 
@@ -324,6 +339,27 @@ def _patient(view: View) -> View:
     return answer
 
 
+def _all_followed(view: View, member: str | None) -> View:
+    """As `_patient`, outside of the transaction that a key opens."""
+
+    @wraps(view)
+    def answer(*args: Any, **kwargs: Any) -> Response:
+        found: Response = view(*args, **kwargs)
+        patience = None if _is_rehearsal() else _patience()
+        if patience is None:
+            return found
+        body = orjson.loads(found.get_data())
+        begun = [entry if member is None else entry[member] for entry in body["data"]]
+        shown = {one["id"]: one for one in begun if one is not None}
+        for operation in _wait_for_all(list(shown), patience):
+            shown[operation.id].update(_own_words(operation))
+        followed = json.answer(body, found.status_code)
+        followed.headers["Preference-Applied"] = f"wait={patience.seconds}"
+        return followed
+
+    return answer
+
+
 def _idempotency_key() -> IdempotencyKey | None:
     key = request.headers.get("Idempotency-Key")
     if key is None or request.method.lower() not in MUTATIONS or "ctx" not in g:
@@ -404,9 +440,14 @@ def _patience(default: int = 0) -> Patience | None:
 
 def _wait(operation: str, patience: Patience) -> Operation | None:
     """The operation as it is when it has ended or the time is over; None where there is no place to wait."""
+    return next(iter(_wait_for_all([operation], patience)), None)
+
+
+def _wait_for_all(operations: Sequence[str], patience: Patience) -> Sequence[Operation]:
+    """As `_wait`, for several: until all of them have ended. None of them where there is no place to wait."""
     with _waiting() as may_wait:
         left = max(0.0, patience.until - time.monotonic())
-        return current.services.operations.wait(operation, left) if may_wait else None
+        return current.services.operations.wait(current.ctx, operations, left) if may_wait else []
 
 
 def _wait_wished() -> int | None:

@@ -14,7 +14,7 @@ from app.db.session import Tx, now
 from app.domain import operations as domain
 from app.domain.access import TenantScope
 from app.domain.errors import Busy, Conflict, NotFound
-from app.domain.operations import OPEN_STATES, OperationFilter, OperationState, StepState
+from app.domain.operations import FINAL_STATES, OPEN_STATES, OperationFilter, OperationState, StepState
 from app.domain.paging import Page, PageRequest
 
 COLUMNS = {"created_at": Operation.created_at, "type": Operation.type, "state": Operation.state}
@@ -101,6 +101,13 @@ def get(tx: Tx, scope: TenantScope, operation: str) -> domain.Operation:
     return _views(tx, [row])[0]
 
 
+def those(tx: Tx, scope: TenantScope, ids: Sequence[str]) -> Sequence[domain.Operation]:
+    """Those of these that belong to tenants of the scope, in this order."""
+    found = {row.id: row for row in tx.scalars(sa.select(Operation).where(Operation.id.in_(ids)))}
+    rows = [found[operation] for operation in ids if operation in found]
+    return _views(tx, [row for row in rows if scope.contains(row.tenant_id)])
+
+
 def page(tx: Tx, scope: TenantScope, wanted: OperationFilter, request: PageRequest) -> Page[domain.Operation]:
     statement = sa.select(Operation)
     if scope.tenants is not None:
@@ -122,11 +129,10 @@ def row(tx: Tx, operation: str) -> Operation:
     return tx.get_one(Operation, operation)
 
 
-def state_of(tx: Tx, operation: str) -> OperationState:
-    state = tx.scalar(sa.select(Operation.state).where(Operation.id == operation))
-    if state is None:
-        raise NotFound
-    return OperationState(state)
+def any_open(tx: Tx, ids: Sequence[str]) -> bool:
+    """Whether one of these has not ended."""
+    still = sa.exists().where(Operation.id.in_(ids), Operation.state.not_in(FINAL_STATES))
+    return tx.scalar(sa.select(still)) is True
 
 
 def locked(operation: str) -> sa.Select[Operation]:

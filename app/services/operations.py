@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 
 from app.db import audit, operations, tenants
 from app.db.session import Database
-from app.domain.access import EVERY_TENANT, Context, Privilege
+from app.domain.access import Context, Privilege
 from app.domain.errors import Conflict
-from app.domain.operations import FINAL_STATES, Operation, OperationFilter
+from app.domain.operations import Operation, OperationFilter
 from app.domain.paging import Page, PageRequest
 from app.operations import Engine, Saga
 from app.policy import rules
@@ -66,14 +67,14 @@ class Operations:
             )
             return found
 
-    def wait(self, operation: str, seconds: float) -> Operation:
-        """The operation once it has ended, or as it is when the time is over."""
+    def wait(self, ctx: Context, wanted: Sequence[str], seconds: float) -> Sequence[Operation]:
+        """These operations (ids) once all of them have ended, or as they are when the time is over; without those that
+        the caller may not see."""
         until = time.monotonic() + seconds
         pause = _SHORTEST_LOOK
         while True:
             with self._db.read() as tx:
-                ended = operations.state_of(tx, operation) in FINAL_STATES
-                if ended or time.monotonic() >= until:
-                    return operations.get(tx, EVERY_TENANT, operation)
+                if not operations.any_open(tx, wanted) or time.monotonic() >= until:
+                    return operations.those(tx, rules.visible(ctx), wanted)
             time.sleep(min(pause, max(0.0, until - time.monotonic())))
             pause = min(pause * 1.5, _LONGEST_LOOK)

@@ -54,6 +54,26 @@ def test_guests_of_both_kinds_in_the_order_asked_for(member: Caller, guests: lis
     assert states(member) == {"stopped"}
 
 
+def test_who_waits_is_shown_how_each_ended(house: House, member: Caller, guests: list[dict[str, Any]]) -> None:
+    wanted, vmid = [guest["id"] for guest in guests], guests[2]["vmid"]
+    body, key = {"action": "start", "guests": wanted}, {"Idempotency_Key": uuid.uuid4().hex}
+    with house.pve.fault(kind="refuse", method="POST", path=f"/lxc/{vmid}/status/start", status=500, text="no"):
+        answer = member.post("/proxmox/guests/actions", body, wait=60, **key)
+    assert (answer.status_code, answer.headers["Preference-Applied"]) == (200, "wait=60")
+    ended = [item["operation"] for item in answer.get_json()["data"]]
+    assert [operation["state"] for operation in ended] == ["succeeded", "succeeded", "failed"]
+    assert [operation["guest"] for operation in ended] == wanted
+    assert ended[0]["result"]["guest"]["state"] == "running"
+    assert (ended[2]["error"]["code"], ended[2]["error"]["status"]) == ("pve.refused", 502)
+    again = member.post("/proxmox/guests/actions", body, wait=60, **key)
+    assert [item["operation"] for item in again.get_json()["data"]] == ended
+    planned = member.post("/proxmox/guests/actions?dry_run=true", {**body, "guests": wanted[2:]}, wait=60)
+    assert "calls" in planned.get_json()
+    stopped = member.post("/proxmox/guests/actions", {**body, "action": "stop", "force": True}, wait=60).get_json()
+    assert {item["operation"]["state"] for item in stopped["data"]} == {"succeeded"}
+    assert states(member) == {"stopped"}
+
+
 def test_without_room_for_all_of_them_none_is_touched(house: House, member: Caller, tenant: dict[str, Any]) -> None:
     more = [member.done("POST", "/proxmox/cts", container(memory=128))["result"]["guest"]["id"] for _ in range(3)]
     mark = house.pve.mark()
@@ -101,15 +121,13 @@ def test_a_class_of_guests_is_made_whole_or_not_at_all(house: House) -> None:
     assert teacher.get("/proxmox/cts").get_json()["data"] == []
     key = {"Idempotency_Key": uuid.uuid4().hex}
     body = {"count": 12, "name": "student-{n}", "spec": spec}
-    first, again = (teacher.post("/proxmox/guests/batch", body, **key) for _ in range(2))
+    first, again = (teacher.post("/proxmox/guests/batch", body, wait=60, **key) for _ in range(2))
     assert (first.status_code, again.status_code) == (200, 200)
     made = first.get_json()
+    assert {one["state"] for one in made["data"]} == {"succeeded"}
     assert [one["id"] for one in again.get_json()["data"]] == [one["id"] for one in made["data"]]
     assert "passwords" not in again.get_json()
     assert len(set(made["passwords"].values())) == 12
-    for one in made["data"]:
-        path = f"/operations/{one['id']}"
-        wait_for(lambda path=path: teacher.get(path).get_json()["state"] == "succeeded", within=60)
     rows = teacher.get("/proxmox/cts").get_json()["data"]
     assert {row["id"] for row in rows} == set(made["passwords"])
     assert sorted(row["name"] for row in rows) == [f"student-{n:02}" for n in range(1, 13)]

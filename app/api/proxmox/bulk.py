@@ -17,7 +17,7 @@ _BATCH = {"count": 3, "name": "student-{n}", "tenant": "demo", "spec": {"templat
 
 class ActionsView(MethodView):
     @blp.arguments(BulkSchema, example={"action": "start", "guests": ["10000", "10001"]})
-    @blp.response(200, BulkResultSchema)
+    @blp.many_accepted(BulkResultSchema, member="operation")
     def post(self, wish: BulkWish) -> dict[str, Any]:
         """Do the same to many guests; what their quota must have room for it has for all, or none is touched"""
         return {"data": [_shown(item) for item in current.services.bulk.act(current.ctx, wish)]}
@@ -25,7 +25,7 @@ class ActionsView(MethodView):
 
 class BatchView(MethodView):
     @blp.arguments(BatchSchema, example=_BATCH)
-    @blp.response(200, BatchResultSchema, once=("passwords",))
+    @blp.many_accepted(BatchResultSchema, once=("passwords",))
     def post(self, wish: BatchWish) -> dict[str, Any]:
         """Deploy many guests of one template, all or none; passwords that were made are shown this once"""
         made = current.services.bulk.batch(current.ctx, wish)
