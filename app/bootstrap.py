@@ -66,7 +66,8 @@ from app.services.templates import Templates
 from app.services.tenants import Tenants
 from app.services.users import Users
 
-_MEDIA_INTERVAL = 60.0
+#: Seconds between two looks at what seldom changes.
+_SELDOM = 60.0
 
 #: Where PVE locks, we wait in turn. All of user.cfg is behind one lock: tenants of a cluster are built one after
 #: another. A lane of the others is one tenant's, so that nobody takes more than his share of a storage or a node.
@@ -188,7 +189,8 @@ def run_worker(settings: Settings) -> None:
             Chore("inventory", settings.inventory_interval, look),
             Chore("strays", settings.inventory_interval, strays.sweep),
             Chore("schedules", settings.inventory_interval, house.services.schedules.run),
-            Chore("media", _MEDIA_INTERVAL, inventory.refresh_media),
+            Chore("media", _SELDOM, inventory.refresh_media),
+            Chore("bridges", _SELDOM, inventory.refresh_bridges),
         ],
         Presence(settings.state_dir / "workers"),
     ).run()
@@ -223,8 +225,10 @@ def seed_development(settings: Settings, lab_url: str, lab_password: str, ca_fil
     house = build(settings)
     try:
         _register_lab(house, lab_url, lab_password, Path(ca_file).read_text())
-        Inventory(house.db, house.credentials).refresh()
-        Inventory(house.db, house.credentials).refresh_media()
+        inventory = Inventory(house.db, house.credentials)
+        inventory.refresh()
+        inventory.refresh_media()
+        inventory.refresh_bridges()
         return SeedResult(house.services.auth.ensure_first_admin(settings.admin_password))
     finally:
         house.db.close()

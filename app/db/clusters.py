@@ -169,6 +169,29 @@ def storage_names(tx: Tx) -> set[str]:
     return set(tx.scalars(sa.select(Storage.name).distinct()))
 
 
+def bridges(tx: Tx, cluster: str) -> set[str] | None:
+    """What guests' cards may be put on, on any of its nodes; None, for not known, while a node has told of none."""
+    told = tx.scalars(sa.select(Node.bridges).where(Node.cluster_id == cluster)).all()
+    return {name for names in told for name in names or ()} if told and all(told) else None
+
+
+def note_bridges(tx: Tx, cluster: str, node: str, seen: Sequence[str]) -> None:
+    row = tx.get(Node, {"cluster_id": cluster, "name": node})
+    if row is not None and row.bridges != seen:
+        row.bridges = list(seen)
+
+
+def bridge_names(tx: Tx) -> set[str] | None:
+    """Of all clusters; None while it is not known."""
+    found: set[str] = set()
+    for cluster in every(tx):
+        there = bridges(tx, cluster.id)
+        if there is None:
+            return None
+        found |= there
+    return found or None
+
+
 def storages(tx: Tx, cluster: str) -> Sequence[Storage]:
     return tx.scalars(sa.select(Storage).where(Storage.cluster_id == cluster)).all()
 

@@ -21,19 +21,20 @@ class Said(Protocol):
     def default_bridge(self) -> str | None: ...
 
 
-def check(plan: Said, *, storages: Collection[str]) -> None:
-    """`storages` are those of all clusters. Raises Invalid for one that none has, and for a default that is not among
-    those that the plan names."""
+def check(plan: Said, *, storages: Collection[str], bridges: Collection[str] | None) -> None:
+    """`storages` and `bridges` are those of all clusters; None: not known. Raises Invalid for one that none has, and
+    for a default that is not among those that the plan names."""
     wrong: dict[str, list[str]] = {}
-    unknown = [name for name in plan.storages or () if name not in storages]
-    if unknown:
-        wrong["storages"] = [f"no cluster has {', '.join(map(repr, unknown))}"]
-    for field, default, named in (
-        ("default_storage", plan.default_storage, plan.storages if plan.storages is not None else storages),
-        ("default_bridge", plan.default_bridge, plan.bridges),
+    for field, default_field, named, default, there in (
+        ("storages", "default_storage", plan.storages, plan.default_storage, storages),
+        ("bridges", "default_bridge", plan.bridges, plan.default_bridge, bridges),
     ):
-        if default is not None and named is not None and default not in named:
-            wrong[field] = [f"{default!r} is not among those that the plan allows"]
+        unknown = [name for name in named or () if there is not None and name not in there]
+        if unknown:
+            wrong[field] = [f"no cluster has {', '.join(map(repr, unknown))}"]
+        allowed = named if named is not None else there
+        if default is not None and allowed is not None and default not in allowed:
+            wrong[default_field] = [f"{default!r} is not among those that the plan allows"]
     if wrong:
         raise Invalid(wrong)
 
@@ -48,6 +49,16 @@ def granted_storages(plan: Said, there: Collection[str]) -> list[str] | None:
     found = sorted(set(plan.storages).intersection(there))
     if not found:
         raise Invalid({"plan": ["names no storage that the tenant's cluster has"]})
+    return found
+
+
+def granted_bridges(plan: Said, there: Collection[str] | None) -> list[str] | None:
+    """As `granted_storages`; where it is not known what is there, all that the plan names. A plan may allow none."""
+    if plan.bridges is None:
+        return None
+    found = sorted(set(plan.bridges) if there is None else set(plan.bridges).intersection(there))
+    if plan.bridges and not found:
+        raise Invalid({"plan": ["names no bridge that the tenant's cluster has"]})
     return found
 
 

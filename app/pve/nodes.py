@@ -107,6 +107,12 @@ class NodeApi:
             for row in rows(self._client.get(("nodes", self.name, "network")))
         ]
 
+    def bridges(self) -> list[str]:
+        """What a guest's card may be put on: bridges of both makes, and virtual networks of the cluster. Without
+        SDN.Audit or SDN.Use PVE leaves them out."""
+        listing = self._client.get(("nodes", self.name, "network"), {"type": "any_bridge"})
+        return [row.text("iface") for row in rows(listing)]
+
     # -- tasks
 
     def tasks(

@@ -96,6 +96,23 @@ class Inventory:
                 with self._db.begin() as tx:
                     clusters.replace_media(tx, cluster.id, node, storage, seen)
 
+    def refresh_bridges(self) -> None:
+        """Read which bridges every node has: one call each. One that is away, or tells of none, keeps what was last
+        seen."""
+        for cluster in self._clusters():
+            with self._db.read() as tx:
+                online = [node.name for node in clusters.nodes(tx, cluster.id) if node.online]
+            pve = self._credentials.as_admin(cluster.id)
+            for node in online:
+                try:
+                    seen = sorted(pve.node(NodeName(node)).bridges())
+                except PveError as error:
+                    log.info("inventory.bridges_unseen", cluster=cluster.name, node=node, code=error.code)
+                    continue
+                if seen:
+                    with self._db.begin() as tx:
+                        clusters.note_bridges(tx, cluster.id, node, seen)
+
     def _believe(self, cluster: Cluster, pve: Pve, resources: Resources, began: datetime) -> None:
         """Raises PveRefused for a listing that tells more of our rights than of the cluster.
 

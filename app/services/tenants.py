@@ -25,6 +25,8 @@ from app.policy import names, rules
 from app.policy import plans as granting
 from app.sagas import tenant_create, tenant_delete
 
+#: What a tenant is granted for whom nobody names another one.
+_USUAL_BRIDGES = ("vmbr0",)
 _TOKEN = "poolhouse"  # noqa: S105 -- the name of a token, not its secret
 
 log = structlog.get_logger(__name__)
@@ -43,7 +45,7 @@ class Tenants:
     def create(self, ctx: Context, spec: TenantSpec) -> Operation:
         """Reserve the name and let the saga build the walls. What is named beside a plan comes before it.
 
-        Raises Conflict `name.taken`, Invalid for a plan that is not there or whose storages the cluster has not.
+        Raises Conflict `name.taken`, Invalid for a plan that is not there, and for what the cluster has not.
         """
         rules.require(ctx, Privilege.TENANT_ALLOCATE)
         with self._db.begin() as tx:
@@ -118,7 +120,7 @@ class Tenants:
             id=identity, name=name, canonical=canonical_name(name), cluster_id=cluster.id, poolid=poolid,
             pve_user=user, token_id=f"{user}!{_TOKEN}", state=TenantState.CREATING, suspended=False,
             comment=spec.comment, storages=_granted_storages(tx, cluster, spec, plan),
-            bridges=_granted_bridges(spec, plan), plan_id=plan.id if plan is not None else None,
+            bridges=_granted_bridges(tx, cluster, spec, plan), plan_id=plan.id if plan is not None else None,
         )  # fmt: skip
 
 
@@ -142,10 +144,15 @@ def _granted_storages(tx: Tx, cluster: Cluster, spec: TenantSpec, plan: Plan | N
     return sorted(set(spec.storages))
 
 
-def _granted_bridges(spec: TenantSpec, plan: Plan | None) -> list[str]:
-    of_plan = plan.bridges if plan is not None else None
-    named = spec.bridges if spec.bridges is not None else of_plan
-    return sorted(set(named)) if named is not None else ["vmbr0"]
+def _granted_bridges(tx: Tx, cluster: Cluster, spec: TenantSpec, plan: Plan | None) -> list[str]:
+    known = clusters.bridges(tx, cluster.id)
+    if spec.bridges is None:
+        of_plan = granting.granted_bridges(plan, known) if plan is not None else None
+        usual = [name for name in _USUAL_BRIDGES if known is None or name in known]
+        return usual if of_plan is None else of_plan
+    if known is not None:
+        _refuse_unknown("bridges", spec.bridges, known)
+    return sorted(set(spec.bridges))
 
 
 def _refuse_unknown(field: str, asked: Sequence[str], known: set[str]) -> None:

@@ -591,6 +591,8 @@ def test_a_node(wire: requests_mock.Mocker, pve: Pve) -> None:
     node = pve.node(N1)
     assert (node.status().cpus, node.status().memory_total, node.status().loadavg) == (8, 9, (0.1, 0.2, 0.3))
     assert [(bridge.iface, bridge.cidr) for bridge in node.network()] == [("vmbr0", "10.0.0.1/24")]
+    assert node.bridges() == ["vmbr0"]
+    assert wire.last_request.qs == {"type": ["any_bridge"]}
     assert [(shelf.storage, shelf.active, shelf.enabled) for shelf in node.storages()] == [("local", True, False)]
 
 

@@ -35,7 +35,7 @@ class _Observed:
 
 
 class Node(_Observed, Table):
-    """Sizes in bytes, `cpu` a share of `cores`."""
+    """Sizes in bytes. `bridges` is what guests' cards may be put on there; None where the node has not told yet."""
 
     __tablename__ = "observed_nodes"
 
@@ -44,6 +44,7 @@ class Node(_Observed, Table):
     cores: Mapped[int]
     memory: Mapped[int] = mapped_column(sa.BigInteger)
     memory_used: Mapped[int] = mapped_column(sa.BigInteger)
+    bridges: Mapped[list[str] | None]
 
 
 class Storage(_Observed, Table):

@@ -78,7 +78,7 @@ class Plans(Giving):
     def give(self, ctx: Context, tenant: str, plan: str | None) -> Operation:
         """The tenant has the plan from now on; without one it keeps what it has, as its own.
 
-        Raises Invalid for a plan that is not there, or whose storages the tenant's cluster has not, Conflict
+        Raises Invalid for a plan that is not there, or whose storages or bridges the tenant's cluster has not, Conflict
         `tenant.in_group`, `tenant.busy`, `tenant.not_ready`.
         """
         rules.require(ctx, Privilege.PLAN_MODIFY)
@@ -124,7 +124,7 @@ def _write(tx: Tx, row: Row, members: Mapping[str, Any]) -> None:
                 setattr(row, name, None if value is None else sorted(set(value)))
             case _:
                 setattr(row, name, value)
-    policy.check(row, storages=clusters.storage_names(tx))
+    policy.check(row, storages=clusters.storage_names(tx), bridges=clusters.bridge_names(tx))
 
 
 def _flavors(tx: Tx, refs: Iterable[str]) -> list[str]:

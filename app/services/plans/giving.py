@@ -53,10 +53,8 @@ class Giving:
 
 def granted(tx: Tx, tenant: Tenant, plan: Plan) -> tuple[list[str], list[str]]:
     """The storages and bridges that a tenant has by the plan; those that it has where the plan says nothing. Raises
-    Invalid for a plan that names storages and none of the tenant's cluster."""
+    Invalid for a plan that names storages, or bridges, and none of the tenant's cluster."""
     there = {storage.name for storage in clusters.storages(tx, tenant.cluster_id)}
     storages = policy.granted_storages(plan, there)
-    return (
-        tenant.storages if storages is None else storages,
-        tenant.bridges if plan.bridges is None else sorted(plan.bridges),
-    )
+    bridges = policy.granted_bridges(plan, clusters.bridges(tx, tenant.cluster_id))
+    return (tenant.storages if storages is None else storages, tenant.bridges if bridges is None else bridges)

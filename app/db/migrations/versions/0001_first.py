@@ -184,6 +184,7 @@ def upgrade() -> None:
         sa.Column("cores", sa.Integer(), nullable=False),
         sa.Column("memory", sa.BigInteger(), nullable=False),
         sa.Column("memory_used", sa.BigInteger(), nullable=False),
+        sa.Column("bridges", sa.JSON(), nullable=True),
         sa.Column("cluster_id", sa.String(length=36), nullable=False),
         sa.ForeignKeyConstraint(
             ["cluster_id"], ["clusters.id"], name=op.f("fk_observed_nodes_cluster_id"), ondelete="CASCADE"
