@@ -82,6 +82,15 @@ def is_used(tx: Tx, plan: str) -> bool:
     return tx.scalar(sa.select(sa.or_(tenants, groups))) is True
 
 
+def others_with(tx: Tx, plan: str, group: str) -> Sequence[str]:
+    """The names of the groups that have it beside this one, then those of the tenants that have it and are not in this
+    group."""
+    groups = sa.select(Group.name).where(Group.plan_id == plan, Group.id != group).order_by(Group.name)
+    outside = sa.or_(Tenant.group_id.is_(None), Tenant.group_id != group)
+    tenants = sa.select(Tenant.name).where(Tenant.plan_id == plan, outside).order_by(Tenant.name)
+    return [*tx.scalars(groups), *tx.scalars(tenants)]
+
+
 def with_flavor(tx: Tx, flavor: str) -> bool:
     """Whether any plan names the flavor (an id)."""
     return any(flavor in (named or ()) for named in tx.scalars(sa.select(Plan.flavors)))

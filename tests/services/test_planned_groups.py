@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import pytest
 
 from app.db import quota
+from app.db.models import Tenant
 from app.domain.access import Context, TenantRole
 from app.domain.errors import Conflict, Invalid
 from app.domain.paging import PageRequest
@@ -71,15 +72,53 @@ def test_both_are_made_or_none(planning: Planning) -> None:
     assert plan.limits["cores"] == 1
 
 
-def test_a_plan_that_others_have_stays(planning: Planning) -> None:
+def test_a_plan_that_others_have_stays_as_it_is(planning: Planning) -> None:
+    """What is said of a group's plan is said of that group: whoever says it knows of no plans."""
+    access, admin, whole = planning.access, planning.admin, planning.whole
+    shared = planning.plans.create(admin, PlanSpec("Gold", "d", {"cores": 4, "guests": 9}, default_bridge=None))
+    inside, outside = access.tenant("physics"), access.tenant("history")
+    for name in ("First", "Second"):
+        planning.groups.create(admin, GroupSpec(name, plan="Gold"))
+    group = planning.groups.get(admin, "First").id
+    with access.db.begin() as tx:
+        tx.get_one(Tenant, inside).group_id = group
+        for tenant in (inside, outside):
+            tx.get_one(Tenant, tenant).plan_id = shared.id
+        quota.set_limits(tx, inside, {Dimension.MEMORY: 64})
+    whole.change(admin, "First", {"description": "Spring"}, {"limits": {"cores": 4}, "vlan": None})
+    assert planning.plan("First") == shared, "nothing else is said of it"
+    whole.change(admin, "First", {}, {"limits": {"cores": 2, "disk_gb": 8}})
+    own = planning.plan("First")
+    assert own is not None
+    assert (own.name, own.description, own.limits["cores"], own.limits["guests"]) == ("First", "d", 2, 9)
+    assert planning.plan("Second") == planning.plans.get(admin, "Gold") == shared
+    with access.db.read() as tx:
+        limited = {Dimension.CORES: 2, Dimension.GUESTS: 9, Dimension.DISK_GB: 8, Dimension.MEMORY: 64}
+        assert quota.limits(tx, inside) == limited, "what was set for the tenant itself, too"
+        assert quota.limits(tx, outside) == {Dimension.CORES: 4, Dimension.GUESTS: 9}
+    whole.change(admin, "First", {"name": "Third"}, {"limits": {"cores": 3}})
+    assert planning.names() == (["Second", "Third"], ["Gold", "Third"])
+    whole.delete(admin, "Second")
+    assert planning.names() == (["Third"], ["Gold", "Third"])
+
+
+def test_where_there_can_be_no_copy_it_is_told_who_has_the_plan(planning: Planning) -> None:
     admin, whole = planning.admin, planning.whole
-    first = whole.create(admin, GroupSpec("First"), PlanSpec(""))
-    planning.groups.create(admin, GroupSpec("Second", plan="First"))
-    whole.change(admin, "Second", {"name": "Third"}, {"limits": {"cores": 2}})
-    whole.delete(admin, first.id)
-    assert planning.names() == (["Third"], ["First"])
-    whole.delete(admin, "Third")
-    assert planning.names() == ([], ["First"])
+    whole.create(admin, GroupSpec("First"), PlanSpec(""))
+    planning.plans.create(admin, PlanSpec("Tagged", vlan=7))
+    for name, plan in (("Second", "First"), ("Third", "Tagged"), ("Fourth", "Tagged")):
+        planning.groups.create(admin, GroupSpec(name, plan=plan))
+    for group, other in (("First", "Second"), ("Third", "Fourth")):
+        with pytest.raises(Conflict) as refused:
+            whole.change(admin, group, {"name": "Fifth"}, {"limits": {"cores": 2}})
+        assert (refused.value.code, other in refused.value.detail) == ("plan.in_use", True)
+    whole.change(admin, "Third", {}, {"limits": {"cores": 2}, "vlan": 8})
+    whole.change(admin, "First", {"name": "Fifth"}, {})
+    assert planning.names() == (["Fifth", "Fourth", "Second", "Third"], ["First", "Tagged", "Third"])
+    said = {group: planning.plan(group) for group in ("Third", "Fourth")}
+    assert {group: plan and (plan.vlan, plan.limits["cores"]) for group, plan in said.items()} == {
+        "Third": (8, 2), "Fourth": (7, None),
+    }  # fmt: skip
 
 
 def test_limits_of_plans_are_read_in_all_ways_alike(planning: Planning) -> None:

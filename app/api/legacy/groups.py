@@ -49,7 +49,7 @@ class LimitedGroupView(MethodView):
     @blp.arguments(GroupSaidSchema, example={"description": "Spring term", "max_cpu": 16})
     @blp.response(200, GroupToldSchema)
     def put(self, given: dict[str, Any], group: str) -> dict[str, Any]:
-        """Change a group, and its plan for all who have it; what is left out stays (administrators)"""
+        """Change a group and what its plan says, for this group alone; what is left out stays (administrators)"""
         said = {name: given[name] or None if name == "ldap_filter" else given[name] for name in _GROUP if name in given}
         with words.in_words(**_REFUSED):
             current.services.planned_groups.change(current.ctx, group, said, _plan(given))
