@@ -29,6 +29,7 @@ STATUSES: Mapping[type[AppError], int] = {
     errors.CapacityExceeded: 507,
     errors.TooSoon: 429,
     errors.RestartFailed: 502,
+    errors.FetchFailed: 502,
     errors.Unavailable: 503,
     errors.QemuAway: 503,
     errors.QemuRefused: 502,

@@ -16,7 +16,7 @@ from app.domain.templates import Flavor, FlavorSpec
 class FlavorsView(MethodView):
     @blp.pages(FlavorSchema, FlavorQuerySchema)
     def get(self, page: PageRequest) -> Page[Flavor]:
-        """List the sizes that guests are deployed in"""
+        """List the sizes that a deployment may name: by the plans of your tenants and your group"""
         return current.services.flavors.list(current.ctx, page)
 
     @blp.arguments(FlavorCreateSchema, example={"name": "small", "cores": 1, "memory": 1024, "disk_gb": 10})

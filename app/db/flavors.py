@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from uuid import UUID
 
 import sqlalchemy as sa
@@ -18,8 +19,9 @@ COLUMNS = {
 }  # fmt: skip
 
 
-def page(tx: Tx, request: PageRequest) -> Page[domain.Flavor]:
-    statement = sa.select(Flavor)
+def page(tx: Tx, allowed: Collection[str] | None, request: PageRequest) -> Page[domain.Flavor]:
+    """Those of these ids; None: all."""
+    statement = sa.select(Flavor) if allowed is None else sa.select(Flavor).where(Flavor.id.in_(allowed))
     rows = paging.page(tx, statement, columns=COLUMNS, key=Flavor.id, default_sort="name", request=request)
     return Page([view(row) for row in rows.data], rows.count, rows.next)
 

@@ -91,6 +91,12 @@ def others_with(tx: Tx, plan: str, group: str) -> Sequence[str]:
     return [*tx.scalars(groups), *tx.scalars(tenants)]
 
 
+def flavors_of_tenants(tx: Tx, tenants: Collection[str]) -> Sequence[Sequence[str] | None]:
+    """For each tenant the flavors (ids) that its plan allows; None where it has none, or one that does not say."""
+    has = sa.select(Plan.flavors).select_from(Tenant).outerjoin(Plan, Plan.id == Tenant.plan_id)
+    return tx.scalars(has.where(Tenant.id.in_(tenants))).all()
+
+
 def with_flavor(tx: Tx, flavor: str) -> bool:
     """Whether any plan names the flavor (an id)."""
     return any(flavor in (named or ()) for named in tx.scalars(sa.select(Plan.flavors)))

@@ -10,6 +10,7 @@ AppError
 │   └── Busy              one open operation per guest            guest.busy
 ├── TooSoon               may be asked for again later            restart.cooldown, restart.limit
 ├── RestartFailed         a guest was not there again in time     restart.start_failed, ...
+├── FetchFailed           nothing of use is behind a URL          url.failed
 ├── CapacityExceeded      no node or storage has the room         capacity.exceeded
 ├── Unavailable           a part of ours is away                  database.unavailable, ...
 │   └── QemuAway          libvirtd, or busy with that machine     qemu.unreachable, qemu.busy
@@ -121,6 +122,11 @@ class TooSoon(AppError):
 class RestartFailed(AppError):
     code = "restart.start_failed"
     title = "Restart failed"
+
+
+class FetchFailed(AppError):
+    code = "url.failed"
+    title = "The file could not be fetched"
 
 
 class CapacityExceeded(AppError):

@@ -62,6 +62,15 @@ def granted_bridges(plan: Said, there: Collection[str] | None) -> list[str] | No
     return found
 
 
+def flavors(of_group: Collection[str] | None, of_tenants: Sequence[Collection[str] | None]) -> frozenset[str] | None:
+    """What somebody may name in one of his tenants at least, by their plans and his group's; None: all."""
+    named = [frozenset(each) for each in of_tenants if each is not None]
+    anywhere = frozenset[str]().union(*named) if of_tenants and len(named) == len(of_tenants) else None
+    if of_group is None or anywhere is None:
+        return anywhere if of_group is None else frozenset(of_group)
+    return anywhere.intersection(of_group)
+
+
 def limits(before: Mapping[str, int], changes: Mapping[str, int | None]) -> dict[str, int]:
     """What is limited after a change that names some dimensions; None lifts a limit."""
     return {name: amount for name, amount in {**before, **changes}.items() if amount is not None}

@@ -15,7 +15,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from urllib.parse import SplitResult, urljoin, urlsplit
 
-from app.domain.errors import Conflict, Invalid
+from app.domain.errors import FetchFailed, Invalid
 
 _REDIRECTS = 5
 _REDIRECTING = frozenset({301, 302, 303, 307, 308})
@@ -50,8 +50,8 @@ def parts_of(url: str) -> SplitResult:
 def opened(url: str, may_be_reached: Callable[[str], bool], *, most: int) -> Iterator[Source]:
     """The file behind a URL, of `most` bytes at most.
 
-    Raises Invalid `url.forbidden` where it leads to an address that may not be reached, Conflict `url.failed` where
-    nothing of use is there.
+    Raises Invalid `url.forbidden` where it leads to an address that may not be reached, FetchFailed where nothing of
+    use is there.
     """
     for _ in range(_REDIRECTS + 1):
         parts = parts_of(url)
@@ -67,7 +67,8 @@ def opened(url: str, may_be_reached: Callable[[str], bool], *, most: int) -> Ite
     raise _failed("It redirects too often.")
 
 
-def _connected(parts: SplitResult, may_be_reached: Callable[[str], bool]) -> http.client.HTTPConnection:
+def address_of(parts: SplitResult, may_be_reached: Callable[[str], bool]) -> tuple[str, int]:
+    """Where a URL leads: an address and a port. Raises Invalid `url.forbidden`, FetchFailed."""
     host, port = parts.hostname or "", parts.port or _PORTS[parts.scheme]
     try:
         found = [str(entry[4][0]) for entry in socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)]
@@ -75,8 +76,13 @@ def _connected(parts: SplitResult, may_be_reached: Callable[[str], bool]) -> htt
         raise _failed("Its host has no address.") from None
     if not found or not all(may_be_reached(address) for address in found):
         raise Invalid({"url": ["leads to an address that may not be reached"]}, code="url.forbidden")
+    return found[0], port
+
+
+def _connected(parts: SplitResult, may_be_reached: Callable[[str], bool]) -> http.client.HTTPConnection:
+    host, (address, port) = parts.hostname or "", address_of(parts, may_be_reached)
     try:
-        plain = socket.create_connection((found[0], port), _PATIENCE)
+        plain = socket.create_connection((address, port), _PATIENCE)
         if parts.scheme == "https":
             plain = ssl.create_default_context().wrap_socket(plain, server_hostname=host)
     except (OSError, ssl.SSLError):
@@ -127,5 +133,5 @@ def _chunks(answer: http.client.HTTPResponse, size: int) -> Iterator[bytes]:
         yield chunk
 
 
-def _failed(why: str) -> Conflict:
-    return Conflict(f"The file cannot be fetched. {why}", code="url.failed", remedy="Look at the URL, and try again.")
+def _failed(why: str) -> FetchFailed:
+    return FetchFailed(f"The file cannot be fetched. {why}", remedy="Look at the URL, and try again.")

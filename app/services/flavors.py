@@ -14,6 +14,7 @@ from app.domain.access import Context, Privilege
 from app.domain.errors import Conflict
 from app.domain.paging import Page, PageRequest
 from app.domain.templates import Flavor, FlavorSpec
+from app.policy import plans as policy
 from app.policy import rules
 
 
@@ -25,9 +26,16 @@ class Flavors:
         self._db = db
 
     def list(self, ctx: Context, request: PageRequest) -> Page[Flavor]:
+        """Those that a deployment of the caller's may name; all for who sees every tenant."""
         rules.require(ctx, Privilege.TEMPLATE_AUDIT)
+        tenants = rules.visible(ctx).tenants
         with self._db.read() as tx:
-            return flavors.page(tx, request)
+            allowed = None
+            if tenants is not None:
+                own = plans.of_user(tx, ctx.caller.user)
+                of_group = own.flavors if own is not None else None
+                allowed = policy.flavors(of_group, plans.flavors_of_tenants(tx, tenants))
+            return flavors.page(tx, allowed, request)
 
     def create(self, ctx: Context, spec: FlavorSpec) -> Flavor:
         """Raises Conflict `name.taken`."""

@@ -11,10 +11,10 @@ from datetime import UTC, datetime, timedelta
 from app.db import audit, backups, clusters, guests, operations, templates, tenants
 from app.db.models import Guest, Tenant
 from app.db.models import Storage as Place
-from app.db.session import Database, Tx
+from app.db.session import Database, Tx, rehearsal_of
 from app.domain.access import Context, Privilege
 from app.domain.backups import BackupState
-from app.domain.errors import Busy, CapacityExceeded, Conflict, Forbidden, Invalid, NotFound
+from app.domain.errors import Busy, CapacityExceeded, Conflict, FetchFailed, Forbidden, Invalid, NotFound
 from app.domain.guests import GuestKind
 from app.domain.identifiers import MalformedIdentifier, NodeName, StorageId, Volid
 from app.domain.operations import Operation
@@ -120,9 +120,11 @@ class Storages:
 
     def download(self, ctx: Context, target: Target, wanted: Download) -> Operation:
         """Fetch a medium from a URL, by a worker, and pass it through to PVE. Raises as `upload` does; where the URL
-        leads is judged when it is followed, what is plainly forbidden at once: Invalid `url.forbidden`."""
+        leads is judged when it is followed, what is plainly forbidden at once: Invalid `url.forbidden`. A dry run looks
+        where its name leads now."""
         rules.require(ctx, Privilege.STORAGE_MODIFY)
-        host = sources.parts_of(wanted.url).hostname or ""
+        parts = sources.parts_of(wanted.url)
+        host = parts.hostname or ""
         if is_address(host) and not may_be_reached(host, self._media.networks):
             raise Invalid({"url": ["leads to an address that may not be reached"]}, code="url.forbidden")
         with self._db.read() as tx:
@@ -130,6 +132,11 @@ class Storages:
         volid = self._free_name(place, wanted.content, wanted.filename)
         checksum = wanted.checksum
         with self._db.begin() as tx:
+            if (rehearsal := rehearsal_of(tx)) is not None:
+                try:
+                    sources.address_of(parts, lambda address: may_be_reached(address, self._media.networks))
+                except (Invalid, FetchFailed) as error:
+                    rehearsal.violations.append(error)
             audit.record(tx, ctx, media.DOWNLOAD.type, subject=f"{volid} from {host}")
             parameters = media.DownloadParameters(
                 cluster=place.cluster_id, node=place.node, storage=place.name, content=wanted.content, volid=volid,

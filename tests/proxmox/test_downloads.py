@@ -146,6 +146,19 @@ def test_a_medium_comes_from_its_url_to_the_storage(open_house: House) -> None:
         assert fetched_by_pve == [], "PVE would follow a URL wherever it leads"
 
 
+def test_what_cannot_be_fetched_is_told_as_what_it_is(open_house: House) -> None:
+    admin, path = open_house.admin(), f"{PATH}?dry_run=true"
+    with serving() as (port, asked):
+        wanted = {**body(port), "url": f"http://localhost:{port}/none"}
+        assert admin.post(path, wanted).get_json()["violations"] == [], "this house may fetch from here"
+        assert asked == [], "only the name was looked up"
+        answer = assert_problem(admin.post(PATH, wanted, wait=30), 502, "url.failed")
+        assert answer["title"] == "The file could not be fetched"
+    nowhere = {**wanted, "url": "http://nowhere.invalid/image"}
+    (told,) = admin.post(path, nowhere).get_json()["violations"]
+    assert (told["code"], told["status"], told["title"]) == ("url.failed", 502, answer["title"])
+
+
 def test_a_url_that_redirects_to_what_is_forbidden_ends_its_operation_so(open_house: House) -> None:
     with serving(address="127.0.0.2") as (inner, asked):
         with serving(redirects={"/image": f"http://127.0.0.2:{inner}/image"}) as (port, _):
@@ -188,9 +201,11 @@ def test_what_is_plainly_forbidden_is_refused_at_once(house: House, url: str, co
     assert list(refused["errors"]) == ["url"]
 
 
-def test_a_name_that_leads_inside_is_refused_by_the_worker(house: House) -> None:
+def test_a_name_that_leads_inside_is_refused_by_the_worker_and_a_dry_run_says_so(house: House) -> None:
     with serving() as (port, asked):
         wanted = {**body(port), "url": f"http://localhost:{port}/image"}
+        plan = house.admin().post(f"{PATH}?dry_run=true", wanted).get_json()
+        assert [(one["code"], one["status"]) for one in plan["violations"]] == [("url.forbidden", 422)]
         assert_problem(house.admin().post(PATH, wanted, wait=30), 422, "url.forbidden")
         assert asked == []
 

@@ -281,7 +281,10 @@ def test_a_deployment_names_only_flavors_that_all_its_plans_allow(house: House, 
     member = house.make_member(house.make_tenant(plan=of_tenant["id"]))
     body = {"name": "sized", "template_id": "debian-12", "start": False}
     member.done("POST", "/deployments", {**body, "flavor": sizes[0]})
+    assert {row["name"] for row in member.get("/flavors").get_json()["data"]} == {flavor, sizes[0]}
+    assert {flavor, *sizes} <= {row["name"] for row in admin.get("/flavors?limit=1000").get_json()["data"]}
     admin.put(f"/groups/{group['id']}/users/{member.get('/auth/me').get_json()['id']}")
+    assert [row["name"] for row in member.get("/flavors").get_json()["data"]] == [flavor]
     for name in (*sizes, "no-such"):
         refused = member.post("/deployments", {**body, "flavor": name})
         assert (refused.status_code, list(refused.get_json()["errors"])) == (422, ["flavor"])

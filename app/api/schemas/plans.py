@@ -49,7 +49,10 @@ class PlanUpdateSchema(Schema):
     vlan = Whole(1, 4094, allow_none=True, metadata={"description": "The tag of every card; no other plan's."})
     flavors = Several(
         Text(least=1, most=64), most=100, allow_none=True,
-        metadata={"description": "Ids or names: those that a deployment may name; null: all."},
+        metadata={
+            "description": "Ids or names: those that a deployment may name; null: all. A size that is asked for in "
+            "numbers is bounded by `limits` alone."
+        },
     )  # fmt: skip
 
 
