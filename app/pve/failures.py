@@ -34,6 +34,11 @@ LONGEST_TEXT = 2000
 #: The reason phrase of a 500 that PVE did not word: its refusals always say why.
 _WORDLESS = ("", "internal server error")
 
+_NOT_ALLOWED = "Proxmox VE did not allow this to our identity."
+_RIGHTS = "Look at the rights of the tenant in Proxmox VE, or of the cluster's API token."
+_ITS_STATE = "Look at the guest's state."
+_OUR_LOG = "Ask an administrator: our log has what Proxmox VE said."
+
 Error = TypeVar("Error", bound=AppError)
 
 
@@ -75,12 +80,13 @@ READINGS: tuple[Reading, ...] = (
         remedy="Bring the cluster's nodes back; the work goes on by itself.",
     ),
     _reading(r"Permission check failed|[Oo]nly root can|Only root may|only allowed for root@pam",
-             PveRefused, "Proxmox VE did not allow this to our identity."),
+             PveRefused, _NOT_ALLOWED, remedy=_RIGHTS),
     _reading(r"\b(VM|CT|container) is locked|^is locked \(",
              PveLocked, "The guest is locked by other work in Proxmox VE.",
              remedy="Wait until that work (a backup, a migration) has ended."),
     _reading(r"No QEMU guest agent configured|QEMU guest agent is not running",
-             PveRefused, "The guest's agent does not answer.", "pve.agent_absent"),
+             PveRefused, "The guest's agent does not answer.", "pve.agent_absent",
+             "Install it in the guest, start it, and switch it on in the guest's options."),
     _reading(
         r"(?i:no space left|insufficient free space|not enough (free )?(space|memory)|out of (disk )?space"
         r"|disk quota exceeded|free space in thin pool|thin pool .* is full|cannot allocate memory|out of memory)",
@@ -90,27 +96,31 @@ READINGS: tuple[Reading, ...] = (
     _reading(r"checksum mismatch \(file change|detected modified configuration",
              PveChanged, "The configuration was changed by someone else meanwhile."),
     _reading(r"already exists|already defined|already used|[Aa]lready a pool member|failed: File exists",
-             None, "Something of this name or number is there already.", "pve.exists"),
-    _reading(r"is not empty \(", PveRefused, "It still contains something.", "pve.not_empty"),
-    _reading(r"already running", None, "The guest is running already.", "pve.already_running"),
+             None, "Something of this name or number is there already.", "pve.exists",
+             "Look at what is there, or choose another name."),
+    _reading(r"is not empty \(", PveRefused, "It still contains something.", "pve.not_empty", "Empty it first."),
+    _reading(r"already running", None, "The guest is running already.", "pve.already_running", _ITS_STATE),
     _reading(r"VM quit/powerdown failed - got timeout|^container did not stop",
              None, "The guest did not shut down in time.", "pve.shutdown_timeout",
              "Give it more time, or cut its power: stop it with `force`."),
-    _reading(r"\bnot running", None, "The guest is not running.", "pve.not_running"),
+    _reading(r"\bnot running", None, "The guest is not running.", "pve.not_running", _ITS_STATE),
     _reading(r"is running - destroy failed|(container|[Vv][Mm]|CT) is running|of a running container",
              None, "The guest is running.", "pve.running", "Stop it first."),
-    _reading(r"protection mode enabled", None, "The guest is protected against removal.", "pve.protected"),
+    _reading(r"protection mode enabled", None, "The guest is protected against removal.", "pve.protected",
+             "Ask who protected it, and take the protection off in Proxmox VE."),
     _reading(r"volume \S+ does not exist|no such logical volume",
              PveAbsent, "A template, image or disk that is needed is not there.",
              remedy="Check that the template or image is still on its storage."),
     _reading(r"does not exist|\bno such |unable to find configuration file|hostname lookup .* failed"
              r"|is not a pool member",
-             PveAbsent, "Proxmox VE has no such object."),
+             PveAbsent, "Proxmox VE has no such object.",
+             remedy="Look whether somebody removed or moved it in Proxmox VE."),
     _reading(r"snapshot feature is not available", None, "The guest's storage cannot keep snapshots.",
              "pve.snapshot_unsupported", "Use a guest on another storage."),
-    _reading(r"storage '[^']*' is not online", PveUnreachable, "A storage is not reachable for Proxmox VE."),
+    _reading(r"storage '[^']*' is not online", PveUnreachable, "A storage is not reachable for Proxmox VE.",
+             remedy="Bring the storage back; the work goes on by itself."),
     _reading(r"interrupted by signal|received interrupt|^unexpected status",
-             None, "The task was stopped before its end.", "pve.task_stopped"),
+             None, "The task was stopped before its end.", "pve.task_stopped", "Look at the guest, and try again."),
 )  # fmt: skip
 
 #: What is believed of a line of a log: texts that mean one thing wherever they stand.
@@ -124,7 +134,10 @@ def try_again(error: BaseException) -> bool:
 
 def nonsense(upstream: str) -> PveRefused:
     """PVE, or something in its place, answered what its API never says."""
-    return _made(PveRefused, "Proxmox VE gave an answer that makes no sense.", upstream)
+    return _made(
+        PveRefused, "Proxmox VE gave an answer that makes no sense.", upstream,
+        remedy="Check that the cluster's address leads to Proxmox VE itself.",
+    )  # fmt: skip
 
 
 def unreachable(detail: str, upstream: str = "", *, remedy: str | None = None) -> PveUnreachable:
@@ -161,11 +174,14 @@ def from_answer(method: str, status: int, reason: str, body: Mapping[str, object
             remedy="Check the cluster's API token: deleted, expired, or its user disabled.",
         )  # fmt: skip
     if status in (502, 503, 595, 596) or (status in (504, 597, 598, 599) and method == "GET"):
-        return unreachable("The cluster or one of its nodes cannot be reached.", f"{status} {upstream}")
+        return unreachable(
+            "The cluster or one of its nodes cannot be reached.", f"{status} {upstream}",
+            remedy="Look whether its nodes are up and reach each other.",
+        )  # fmt: skip
     if status in (504, 597, 598, 599):
         return timed_out(f"{status} {upstream}")
     if status == 403:
-        return _made(PveRefused, "Proxmox VE did not allow this to our identity.", upstream)
+        return _made(PveRefused, _NOT_ALLOWED, upstream, remedy=_RIGHTS)
     if status not in (400, 500):
         return nonsense(f"{status} {upstream}")
     if status == 500 and upstream.lower() in _WORDLESS:
@@ -175,7 +191,7 @@ def from_answer(method: str, status: int, reason: str, body: Mapping[str, object
         )  # fmt: skip
     reading = _read(upstream)
     if reading is None:
-        return _made(PveRefused, "Proxmox VE refused this.", upstream)
+        return _made(PveRefused, "Proxmox VE refused this.", upstream, remedy=_OUR_LOG)
     return _made(reading.error or PveRefused, reading.detail, upstream, code=reading.code, remedy=reading.remedy)
 
 
@@ -192,7 +208,9 @@ def task_failure(upid: Upid, exitstatus: str, log: Sequence[str] = ()) -> AppErr
         )  # fmt: skip
     reading = _read(exitstatus) or next((found for line in log if (found := _read(line)) in _TELLING), None)
     if reading is None:
-        return _made(PveTaskFailed, "A task in Proxmox VE failed.", exitstatus, upid=str(upid))
+        return _made(
+            PveTaskFailed, "A task in Proxmox VE failed.", exitstatus, remedy="Look at the task's log.", upid=str(upid)
+        )
     kind = reading.error or PveTaskFailed
     return _made(kind, reading.detail, exitstatus, code=reading.code, remedy=reading.remedy, upid=str(upid))
 
