@@ -197,6 +197,8 @@ def _finish(path: str, method: str, operation: dict[str, Any], parameters: Seque
         refusals.add(404)
     if method in MUTATIONS:
         refusals |= {409, 413, 415}
+    if re.search(r"/(vms|cts|resources)/\{", path):
+        refusals.add(409)  # a number that several clusters have
     if any(parameter["name"] == "If-Match" for parameter in operation.get("parameters", [])):
         refusals.add(412)
     if path == "/api/auth/login" or path == "/api/auth/refresh":

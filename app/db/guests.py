@@ -38,11 +38,15 @@ UNSETTLED = frozenset({GuestState.CREATING, GuestState.DELETING, GuestState.FAIL
 
 
 def find(tx: Tx, scope: TenantScope, kind: GuestKind, ref: str) -> Guest:
-    """By public id or vmid. Raises NotFound for what is not there, of the other kind, or outside the scope."""
-    row = tx.scalars(sa.select(Guest).where(Guest.kind == kind, _by_ref(ref))).first()
-    if row is None or not scope.contains(row.tenant_id):
+    """By public id or vmid. Raises NotFound for what is not there, of the other kind, or outside the scope, Conflict
+    `guest.ambiguous`."""
+    rows = tx.scalars(sa.select(Guest).where(Guest.kind == kind, _by_ref(ref)))
+    found = [row for row in rows if scope.contains(row.tenant_id)]
+    if not found:
         raise NotFound
-    return row
+    if len(found) > 1:
+        raise _ambiguous()
+    return found[0]
 
 
 def among(tx: Tx, scope: TenantScope, wanted: Collection[str]) -> dict[str, Guest]:
@@ -55,10 +59,14 @@ def among(tx: Tx, scope: TenantScope, wanted: Collection[str]) -> dict[str, Gues
     rows = [row for row in tx.scalars(sa.select(Guest).where(named)) if scope.contains(row.tenant_id)]
     at = Counter(row.vmid for row in rows)
     if any(at[vmid] > 1 for vmid in vmids):
-        raise Conflict(
-            "Guests of several clusters have this number.", code="guest.ambiguous", remedy="Name the guest by its id."
-        )
+        raise _ambiguous()
     return {name: row for row in rows for name in (row.id, str(row.vmid)) if name in wanted}
+
+
+def _ambiguous() -> Conflict:
+    return Conflict(
+        "Guests of several clusters have this number.", code="guest.ambiguous", remedy="Name the guest by its id."
+    )
 
 
 def again(tx: Tx, guest: Guest) -> Guest:
@@ -211,7 +219,7 @@ def _first_free(tx: Tx, cluster: str, span: range) -> VmId:
 
 
 def at_number(tx: Tx, scope: TenantScope, vmid: str) -> Guest:
-    """Raises NotFound, and Conflict `guest.ambiguous` where guests of several clusters in the scope have the number."""
+    """Raises NotFound, and Conflict `guest.ambiguous`."""
     try:
         number = str(VmId.parse(vmid))
     except MalformedIdentifier:

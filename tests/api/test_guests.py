@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
+
+from flask import Flask
 
 from app.api.schemas.guests import GuestConfigSchema, GuestSchema, GuestStatusSchema
 from app.api.schemas.operations import OperationSchema
 from app.api.schemas.tenants import TenantSchema
+from app.db.session import Database
+from tests.api.conftest import log_in
 from tests.api.test_errors import assert_problem
-from tests.house import House, container, vm
+from tests.db import records
+from tests.house import PASSWORD, Caller, House, container, vm
 
 
 def dumped(schema: type, document: dict[str, Any]) -> dict[str, Any]:
@@ -52,6 +58,30 @@ def test_a_config_has_pve_s_digest_as_its_etag(house: House) -> None:
     assert answer.headers["ETag"] == f'"{document["digest"]}"'
     unchanged = member.get(path, If_None_Match=answer.headers["ETag"])
     assert (unchanged.status_code, unchanged.get_data()) == (304, b"")
+
+
+def test_a_number_that_guests_of_two_clusters_have_names_neither(app: Flask, admin: Caller, tmp_path: Path) -> None:
+    """L8: but for who sees one of them only."""
+    db = Database(f"sqlite:///{tmp_path / 'poolhouse.db'}")
+    user = admin.post("/users", {"username": "maria", "password": PASSWORD, "role": "user"}).get_json()["id"]
+    with db.begin() as tx:
+        own, other = (records.tenant(tx, records.cluster(tx, name), name) for name in ("east", "west"))
+        wanted, rest = (records.guest(tx, tenant, 10_007, user=user).id for tenant in (own, other))
+        records.guest(tx, other, 10_008, user=user)
+    db.close()
+    for method, path in (
+        ("GET", "/proxmox/cts/10007"), ("DELETE", "/proxmox/cts/10007"), ("POST", "/proxmox/cts/10007/start"),
+        ("GET", "/provisioning/resources/10007/snapshots"), ("POST", "/provisioning/resources/10007/start"),
+    ):  # fmt: skip
+        assert_problem(admin.send(method, path), 409, "guest.ambiguous")
+    assert admin.get("/operations").get_json()["count"] == 0
+    assert admin.get("/proxmox/cts/10008").status_code == 200
+    assert {admin.get(f"/proxmox/cts/{guest}").status_code for guest in (wanted, rest)} == {200}
+    assert admin.post(f"/tenants/{own.id}/members", {"username": "maria", "role": "operator"}).status_code == 201
+    maria = log_in(app, "maria", PASSWORD)
+    assert maria.get("/proxmox/cts/10007").get_json()["id"] == wanted
+    assert maria.get("/provisioning/resources/10007/snapshots").status_code == 200
+    assert_problem(maria.get("/proxmox/cts/10008"), 404, "not_found")
 
 
 def test_the_other_kind_is_not_there(house: House) -> None:
