@@ -8,6 +8,7 @@ before and after each step, so that after kill -9 whoever takes over goes on wit
 from __future__ import annotations
 
 import asyncio
+import random
 import time
 import uuid
 from collections.abc import Callable, Mapping, Sequence
@@ -163,7 +164,8 @@ class Execution:
             pause = _SHORTEST_PAUSE
             while (outcome := await loop.run_in_executor(self._rounds, self._round, operation_id)) is not Outcome.ENDED:
                 if outcome is Outcome.AWAY:
-                    await asyncio.sleep(pause)
+                    # those that found each other's lock would else come back at the same moment, every time
+                    await asyncio.sleep(pause * random.uniform(0.5, 1.0))  # noqa: S311
                     pause = min(pause * 2, _LONGEST_PAUSE)
                     continue
                 pause = _SHORTEST_PAUSE
