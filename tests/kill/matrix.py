@@ -101,13 +101,13 @@ def selection(every: Sequence[Case], share: int) -> set[str]:
 
 def play(house: House, wanted: Sequence[Case]) -> dict[str, Played]:
     """Play the cases in waves; the worker of the house, if there is one, is replaced."""
-    tenant = house.make_tenant()
+    tenant, elsewhere = house.make_tenant(), house.make_tenant()["poolid"]
     played = {str(case): Played(case) for case in wanted}
     caught = [one for one in played.values() if one.case.direction.what == "catch"]
     others = [one for one in played.values() if one.case.direction.what != "catch"]
     waves = max(1, -(-len(caught) // _WAVE))
     for number in range(waves):
-        cast = Cast(house, house.admin(), house.make_member(tenant))  # a log-in lasts a wave
+        cast = Cast(house, house.admin(), house.make_member(tenant), elsewhere)  # a log-in lasts a wave
         _Wave(cast, caught[number::waves] + others[number::waves], number).play()
     return played
 
@@ -146,9 +146,9 @@ class _Wave:
         for part in self._parts:
             part.disorder = disorder
 
-    def _before(self) -> list[dict[str, Any] | None]:
+    def _before(self) -> list[dict[str, Any]]:
         """Make what must be there, one thing of each at once."""
-        results: list[dict[str, Any] | None] = [None] * len(self._parts)
+        results: list[dict[str, Any]] = [{"elsewhere": self._cast.elsewhere} for _ in self._parts]
         for turn in range(max(len(part.case.scene.before) for part in self._parts)):
             asked = {
                 place: self._submit(self._first(part.case.scene), part.case.scene.before[turn](results[place]))
@@ -158,11 +158,11 @@ class _Wave:
             for place, operation in asked.items():
                 ended = self._ended(operation)
                 assert ended["state"] == "succeeded", ended
-                results[place] = ended["result"]
+                results[place] |= ended["result"] or {}
         self._behind(results)
         return results
 
-    def _behind(self, results: list[dict[str, Any] | None]) -> None:
+    def _behind(self, results: list[dict[str, Any]]) -> None:
         """Let happen in PVE what is to happen, and put the drift that comes of it into the results."""
         changed = {
             place: part.case.scene.behind(self._cast, results[place])
@@ -179,7 +179,7 @@ class _Wave:
 
         drift = wait_for(noticed, within=_PATIENCE)
         for place, vmid in changed.items():
-            results[place] = {**(results[place] or {}), "drift": drift[vmid]}
+            results[place]["drift"] = drift[vmid]
 
     def _submit(self, caller: Caller, request: Request) -> str:
         method, path, body = request

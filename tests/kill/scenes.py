@@ -18,22 +18,24 @@ Request = tuple[str, str, Any]
 """Method, path below /api, body: JSON, or the bytes of a file."""
 
 
-Asking = Callable[[Mapping[str, Any] | None], Request]
+Asking = Callable[[Mapping[str, Any]], Request]
 
 
 @dataclass(frozen=True)
 class Cast:
-    """Who asks: the administrator, and a member of the tenant in which the guests are made."""
+    """Who asks: the administrator, and a member of the tenant in which the guests are made. `elsewhere` is another
+    tenant's pool."""
 
     house: House
     admin: Caller
     member: Caller
+    elsewhere: str
 
 
 @dataclass(frozen=True)
 class Scene:
     """Each of `before` submits something that must be there, one after the other, and `ask` makes the request; all out
-    of the result of what came before it.
+    of the results of what came before it, and of `elsewhere`, as the cast has it.
 
     Both run as the administrator where `by_admin` says so, else as the tenant's member; with `before_by_member` only
     the request itself is the administrator's. `behind`, after what a
@@ -47,7 +49,7 @@ class Scene:
     before: tuple[Asking, ...] = ()
     by_admin: bool = False
     before_by_member: bool = False
-    behind: Callable[[Cast, Mapping[str, Any] | None], int] | None = None
+    behind: Callable[[Cast, Mapping[str, Any]], int] | None = None
 
     @property
     def name(self) -> str:
@@ -62,31 +64,35 @@ def _make(kind: str, **more: Any) -> Asking:
 
 
 def _on_guest(kind: str, method: str, tail: str, body: Any = None) -> Asking:
-    def ask(result: Mapping[str, Any] | None) -> Request:
-        assert result is not None
+    def ask(result: Mapping[str, Any]) -> Request:
         return method, f"/proxmox/{kind}s/{result['guest']['id']}{tail}", body
 
     return ask
 
 
 def _elsewhere(kind: str) -> Asking:
-    def ask(result: Mapping[str, Any] | None) -> Request:
-        assert result is not None
+    def ask(result: Mapping[str, Any]) -> Request:
         guest = result["guest"]
         return "POST", f"/proxmox/{kind}s/{guest['id']}/migrate", {"node": "n1" if guest["node"] == "n2" else "n2"}
 
     return ask
 
 
+def _into_another_pool(kind: str) -> Asking:
+    def ask(result: Mapping[str, Any]) -> Request:
+        return _on_guest(kind, "POST", "/clone", {"name": "copy", "poolid": result["elsewhere"]})(result)
+
+    return ask
+
+
 def _on_backup(kind: str, method: str, tail: str = "", body: Any = None) -> Asking:
-    def ask(result: Mapping[str, Any] | None) -> Request:
-        assert result is not None
+    def ask(result: Mapping[str, Any]) -> Request:
         return _on_guest(kind, method, f"/backups/{result['backup']['id']}{tail}", body)(result)
 
     return ask
 
 
-def _tenant(_: Mapping[str, Any] | None) -> Request:
+def _tenant(_: Mapping[str, Any]) -> Request:
     return "POST", "/tenants", {"name": f"Killed {uuid.uuid4().hex[:10]}"}
 
 
@@ -94,8 +100,7 @@ def _upload() -> Request:
     return "POST", f"/proxmox/storages/local/upload?filename=killed-{uuid.uuid4().hex[:10]}.iso", b"an image"
 
 
-def _without_medium(result: Mapping[str, Any] | None) -> Request:
-    assert result is not None
+def _without_medium(result: Mapping[str, Any]) -> Request:
     return "DELETE", f"/proxmox/storages/local/content/{result['volume']['volid']}", None
 
 
@@ -108,8 +113,7 @@ def _download() -> Request:
     return "POST", "/proxmox/storages/local/download-url", body
 
 
-def _without_tenant(result: Mapping[str, Any] | None) -> Request:
-    assert result is not None
+def _without_tenant(result: Mapping[str, Any]) -> Request:
     return "DELETE", f"/tenants/{result['tenant']['id']}?cascade=true", None
 
 
@@ -120,8 +124,11 @@ SECOND_STORAGE = "attic"
 PLAN = {"name": "Attic", "limits": {"guests": 3}, "storages": [SECOND_STORAGE], "bridges": ["vmbr1"]}
 
 
-def _planned(result: Mapping[str, Any] | None) -> Request:
-    assert result is not None
+#: Of the catalog: a container that is a template.
+GOLDEN = "golden"
+
+
+def _planned(result: Mapping[str, Any]) -> Request:
     return "PUT", f"/tenants/{result['tenant']['id']}/plan", {"plan": PLAN["name"]}
 
 
@@ -129,7 +136,7 @@ def _planned(result: Mapping[str, Any] | None) -> Request:
 _FOUNDLINGS = count(50_000)
 
 
-def _foundling(cast: Cast, _: Mapping[str, Any] | None) -> int:
+def _foundling(cast: Cast, _: Mapping[str, Any]) -> int:
     vmid = next(_FOUNDLINGS)
     (tenant,) = cast.member.get("/tenants").get_json()["data"]
     params = {"memory": 128, "cores": 1, "scsi0": "local-lvm:1", "description": "found"}
@@ -137,23 +144,20 @@ def _foundling(cast: Cast, _: Mapping[str, Any] | None) -> int:
     return vmid
 
 
-def _changed(cast: Cast, result: Mapping[str, Any] | None) -> int:
-    assert result is not None
+def _changed(cast: Cast, result: Mapping[str, Any]) -> int:
     guest = result["guest"]
     cast.house.pve.put(f"/nodes/{guest['node']}/lxc/{guest['vmid']}/config", memory=192, hostname="renamed")
     return int(guest["vmid"])
 
 
-def _taken_out(cast: Cast, result: Mapping[str, Any] | None) -> int:
-    assert result is not None
+def _taken_out(cast: Cast, result: Mapping[str, Any]) -> int:
     guest = result["guest"]
     cast.house.pve.put("/pools", poolid=guest["poolid"], vms=guest["vmid"], delete=1)
     return int(guest["vmid"])
 
 
-def _on_drift(verb: str) -> Callable[[Mapping[str, Any] | None], Request]:
-    def ask(result: Mapping[str, Any] | None) -> Request:
-        assert result is not None
+def _on_drift(verb: str) -> Callable[[Mapping[str, Any]], Request]:
+    def ask(result: Mapping[str, Any]) -> Request:
         return "POST", f"/drift/{result['drift']}/{verb}", None
 
     return ask
@@ -168,14 +172,13 @@ def _ruled(kind: str) -> tuple[Asking, ...]:
     return (_make(kind), *on_top)
 
 
-def _group(_: Mapping[str, Any] | None) -> Request:
+def _group(_: Mapping[str, Any]) -> Request:
     rules = [{**_RULE, "comment": word} for word in ("a", "b")]
     return "POST", "/proxmox/security-groups", {"name": f"k-{uuid.uuid4().hex[:10]}", "rules": rules, "published": True}
 
 
 def _on_group(method: str, body: Any = None) -> Asking:
-    def ask(result: Mapping[str, Any] | None) -> Request:
-        assert result is not None
+    def ask(result: Mapping[str, Any]) -> Request:
         return method, f"/proxmox/security-groups/{result['security_group']['id']}", body
 
     return ask
@@ -192,6 +195,7 @@ def scenes() -> list[Scene]:
         Scene("security_group.change", "", _on_group("PUT", {"rules": [_RULE]}), (_group,), by_admin=True),
         Scene("security_group.delete", "", _on_group("DELETE"), (_group,), by_admin=True),
         Scene("ct.create", "", _make("ct", start=True, tags=["a"])),
+        Scene("ct.create", "clone", _make("ct", template=GOLDEN, disk_gb=3, start=True, tags=["a"])),
         Scene("vm.create", "empty", _make("vm", start=True)),
         Scene("vm.create", "clone", _make("vm", template="debian-12-vm", disk_gb=3, start=True, tags=["a"])),
         Scene("media.download", "", lambda _: _download(), by_admin=True),
@@ -212,9 +216,11 @@ def scenes() -> list[Scene]:
         taken = (*large, _on_guest(kind, "POST", "/snapshots", {"name": "before"}), _on_guest(kind, "POST", "/start"))
         anew = {"as_new": True, "start": True, "name": "another"}
         backed_up = (*stopped, _on_guest(kind, "POST", "/backups"))
+        into_another = _into_another_pool(kind)
         found += [
             Scene(f"{kind}.change", "", _on_guest(kind, "PATCH", "", larger), running),
             Scene(f"{kind}.clone", "", _on_guest(kind, "POST", "/clone", {"name": "copy"}), stopped),
+            Scene(f"{kind}.clone", "elsewhere", into_another, stopped, by_admin=True, before_by_member=True),
             Scene(f"{kind}.attach_disk", "", attach, running),
             Scene(f"{kind}.attach_disk", "stopped", attach, stopped),
             Scene(f"{kind}.detach_disk", "", _on_guest(kind, "DELETE", second), (*stopped, attach)),

@@ -14,7 +14,7 @@ from app.sagas import REGISTRY
 from tests.house import House, wait_for
 from tests.kill import matrix
 from tests.kill.matrix import Case, Played
-from tests.kill.scenes import IMAGE_PORT, PLAN, SECOND_STORAGE, scenes
+from tests.kill.scenes import GOLDEN, IMAGE_PORT, PLAN, SECOND_STORAGE, scenes
 from tests.lab.process import LabProcess
 from tests.web_server import serving
 
@@ -43,6 +43,7 @@ def played(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
     storages = "/proxmox/storages"
     wait_for(lambda: SECOND_STORAGE in {row["id"] for row in house.admin().get(storages).get_json()["data"]})
     assert house.admin().post("/plans", PLAN).status_code == 201
+    _publish_container(house)
     try:
         with serving(IMAGE_PORT):
             ended = matrix.play(house, chosen)
@@ -50,6 +51,17 @@ def played(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
     finally:
         house.stop()
         lab.stop()
+
+
+def _publish_container(house: House) -> None:
+    """One of PVE's that is a template, as the catalog's, once the inventory has seen it as that."""
+    archive = "local:vztmpl/debian-12-standard_12.12-1_amd64.tar.zst"
+    house.pve.post("/nodes/n1/lxc", vmid=9103, ostemplate=archive, rootfs="local-lvm:2", hostname=GOLDEN)
+    wait_for(lambda: 9103 in {one["vmid"] for one in house.pve.guests() if one["status"] == "stopped"})
+    wait_for(lambda: "lock" not in house.pve.get("/nodes/n1/lxc/9103/config"))
+    house.pve.post("/nodes/n1/lxc/9103/template")
+    entry = {"source": "9103", "name": GOLDEN, "published": True}
+    wait_for(lambda: house.admin().post("/templates", entry).status_code == 201, every=0.5)
 
 
 def test_every_saga_has_a_scene() -> None:
