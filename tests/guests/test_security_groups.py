@@ -115,6 +115,10 @@ def test_tenants_see_and_use_what_is_published_to_them(house: House, admin: Call
         assert [row["action"] for row in house.pve.get(pve)] == [for_all["name"]]
     admin.done("PUT", f"{AT}/{for_me['id']}", {"tenants": []})
     assert member.get(f"{AT}/{for_me['id']}").status_code == 404
+    admin.done("DELETE", f"{AT}/{for_all['id']}")
+    (left,) = member.get(at).get_json()["data"]
+    assert left["group"] == for_all["name"], "PVE asks nobody who names it, and leaves his rule"
+    member.done("DELETE", f"{at}/0")
 
 
 def test_what_is_wrong_is_422_by_name(admin: Caller) -> None:
