@@ -11,7 +11,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from app.db.models import Guest, Tenant, User
+from app.db.models import Guest, GuestTag, Tenant, User
 from app.db.models.guests import write_document
 from app.db.session import Database
 from bench.house import House, free_ports, running_house, wait_until
@@ -87,7 +87,10 @@ def fill(database_url: str, tenant: str) -> None:
     with db.begin() as tx:
         of = tx.get_one(Tenant, tenant)
         maker = tx.scalars(sa.select(User.id).limit(1)).one()
-        tx.execute(sa.insert(Guest), [_guest(of, number, maker) for number in range(GUESTS)])
+        rows = [_guest(of, number, maker) for number in range(GUESTS)]
+        tx.execute(sa.insert(Guest), rows)
+        tags = [{"guest_id": row["id"], "tag": tag} for row in rows for tag in row["tags"]]
+        tx.execute(sa.insert(GuestTag), tags)
     db.close()
 
 

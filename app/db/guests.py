@@ -13,7 +13,7 @@ import orjson
 import sqlalchemy as sa
 
 from app.db import clusters, paging
-from app.db.models import Allocation, Backup, Cluster, Guest, InventoryGuest, Operation, VmidClaim
+from app.db.models import Allocation, Backup, Cluster, Guest, GuestTag, InventoryGuest, Operation, VmidClaim
 from app.db.models.guests import moment_text
 from app.db.session import Tx, now
 from app.domain.access import TenantScope
@@ -80,6 +80,14 @@ def again(tx: Tx, guest: Guest) -> Guest:
 def get(tx: Tx, guest: str) -> Guest | None:
     """A guest of ours that a saga works on, by id."""
     return tx.get(Guest, guest)
+
+
+_NODE = sa.select(Guest.node).where(Guest.id == sa.bindparam("guest"))
+
+
+def node_of(tx: Tx, guest: str) -> str | None:
+    """Where the inventory last saw it; None where it is none of ours. Each call to PVE asks it."""
+    return tx.connection().scalar(_NODE, {"guest": guest})
 
 
 def of_tenant(tx: Tx, tenant: str) -> Sequence[Guest]:
@@ -311,9 +319,8 @@ def narrowed(
 ) -> dict[str, Any]:
     """What a list is narrowed to. `name` is part of the name, whatever its case; `tag` is a whole tag."""
     named = None if name is None else f"%{_plain(name.lower())}%"
-    tagged = None if tag is None else f'%"{_plain(tag)}"%'
     asked = {
-        "tenant": tenant, "node": node, "state": state, "name": named, "tag": tagged, "template": template,
+        "tenant": tenant, "node": node, "state": state, "name": named, "tag": tag, "template": template,
         "unprivileged": unprivileged,
     }  # fmt: skip
     return {condition: value for condition, value in asked.items() if value is not None}
@@ -332,8 +339,8 @@ _LIST = paging.PreparedList(
         "tenant": Guest.tenant_id == sa.bindparam("tenant"),
         "node": Guest.node == sa.bindparam("node"),
         "state": Guest.state == sa.bindparam("state"),
-        "name": sa.func.lower(Guest.name).like(sa.bindparam("name"), escape="/"),
-        "tag": sa.cast(Guest.tags, sa.Text).like(sa.bindparam("tag"), escape="/"),
+        "name": Guest.folded.like(sa.bindparam("name"), escape="/"),
+        "tag": Guest.id.in_(sa.select(GuestTag.guest_id).where(GuestTag.tag == sa.bindparam("tag"))),
         "template": Guest.template == sa.bindparam("template"),
         "unprivileged": Guest.unprivileged == sa.bindparam("unprivileged"),
     },

@@ -139,10 +139,22 @@ def locked(operation: str) -> sa.Select[Operation]:
     return sa.select(Operation).where(Operation.id == operation).with_for_update()
 
 
+#: Built once: every step asks it twice.
+_HELD = (
+    sa.select(Operation, sa.exists().where(Worker.id == sa.bindparam("executor"), Worker.fenced.is_(False)))
+    .where(Operation.id == sa.bindparam("operation"))
+    .with_for_update()
+)
+_STEPS = (
+    sa.select(OperationStep)
+    .where(OperationStep.operation_id == sa.bindparam("operation"))
+    .order_by(OperationStep.position)
+)
+
+
 def held(tx: Tx, operation: str, executor: str) -> Operation:
     """The operation, locked, for the worker that may write to it. Raises Fenced for any other one."""
-    alive = sa.exists().where(Worker.id == executor, Worker.fenced.is_(False))
-    found = tx.execute(locked(operation).add_columns(alive)).one_or_none()
+    found = tx.execute(_HELD, {"operation": operation, "executor": executor}).one_or_none()
     if found is None:
         raise Fenced(operation)
     row: Operation = found[0]
@@ -157,9 +169,7 @@ def step(tx: Tx, operation: str, position: int) -> OperationStep:
 
 
 def steps(tx: Tx, operation: str) -> Sequence[OperationStep]:
-    return tx.scalars(
-        sa.select(OperationStep).where(OperationStep.operation_id == operation).order_by(OperationStep.position)
-    ).all()
+    return tx.scalars(_STEPS, {"operation": operation}).all()
 
 
 def clusters_of(tx: Tx, wanted: Iterable[str], *, default: str) -> dict[str, str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
+from typing import NamedTuple
 
 import sqlalchemy as sa
 
@@ -50,13 +51,27 @@ def get(tx: Tx, tenant: str) -> Tenant | None:
     return tx.get(Tenant, tenant)
 
 
-def with_cluster(tx: Tx, tenant: str) -> tuple[Tenant, Cluster] | None:
-    """A tenant and the cluster that it lives in."""
-    found = tx.execute(
-        sa.select(Tenant, Cluster).join(Cluster, Tenant.cluster_id == Cluster.id).where(Tenant.id == tenant)
-    )
-    row = found.one_or_none()
-    return (row[0], row[1]) if row is not None else None
+class Access(NamedTuple):
+    """With what a tenant's work reaches its cluster; `token_secret` is sealed."""
+
+    token_id: str
+    token_secret: str | None
+    url: str
+    ca_pem: str | None
+    fingerprint: str | None
+
+
+#: Built once: every call to PVE asks it.
+_ACCESS = (
+    sa.select(Tenant.token_id, Tenant.token_secret, Cluster.url, Cluster.ca_pem, Cluster.fingerprint)
+    .join(Cluster, Tenant.cluster_id == Cluster.id)
+    .where(Tenant.id == sa.bindparam("tenant"))
+)
+
+
+def access(tx: Tx, tenant: str) -> Access | None:
+    row = tx.connection().execute(_ACCESS, {"tenant": tenant}).one_or_none()
+    return Access(*row) if row is not None else None
 
 
 def first_in(tx: Tx, scope: TenantScope, cluster: str) -> Tenant:

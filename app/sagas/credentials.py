@@ -26,21 +26,15 @@ class Credentials:
         """For tenants' walls, moves between pools, repair outside pools, tasks and inventory; never for guest work."""
         with self._db.read() as tx:
             row = clusters.get(tx, cluster)
-            return self._connections.connect(
-                self._endpoint(row),
-                ApiToken(TokenId.parse(row.token_id), self._vault.open(row.secret, belongs_to=row.id)),
-            )
+        return self._connect(row, row.secret, belongs_to=row.id)
 
     def as_tenant(self, tenant: str) -> Pve:
         """For all work on a tenant's guests. Raises PveDenied where the tenant has no token (yet)."""
         with self._db.read() as tx:
-            row, cluster = tenants.with_cluster(tx, tenant) or (None, None)
-            if row is None or cluster is None or row.token_secret is None:
-                raise PveDenied("The tenant has no access to its cluster.")
-            return self._connections.connect(
-                self._endpoint(cluster),
-                ApiToken(TokenId.parse(row.token_id), self._vault.open(row.token_secret, belongs_to=row.id)),
-            )
+            row = tenants.access(tx, tenant)
+        if row is None or row.token_secret is None:
+            raise PveDenied("The tenant has no access to its cluster.")
+        return self._connect(row, row.token_secret, belongs_to=tenant)
 
     def cluster_of(self, tx: Tx, name: str | None) -> Cluster:
         return clusters.named(tx, name)
@@ -51,10 +45,12 @@ class Credentials:
     def open(self, sealed: str, *, belongs_to: str) -> str:
         return self._vault.open(sealed, belongs_to=belongs_to)
 
-    def _endpoint(self, row: Cluster) -> Endpoint:
+    def _connect(self, row: Cluster | tenants.Access, secret: str, *, belongs_to: str) -> Pve:
         if not row.url:
             raise Unavailable("The cluster has no address.")
-        return _checked(row.url, row.ca_pem, row.fingerprint, self._timeout)
+        endpoint = _checked(row.url, row.ca_pem, row.fingerprint, self._timeout)
+        token = ApiToken(TokenId.parse(row.token_id), self._vault.open(secret, belongs_to=belongs_to))
+        return self._connections.connect(endpoint, token)
 
 
 @functools.lru_cache(64)

@@ -74,7 +74,7 @@ def grow(run: Run, p: Parameters) -> Upid | None:
 
 
 def start(run: Run, p: Parameters) -> Upid | None:
-    return guest.start(run, p) if p.start else None
+    return guest.start(run, p, is_new=True) if p.start else None
 
 
 def _wanted(run: Run, p: Parameters) -> ContainerCreate:

@@ -98,8 +98,7 @@ def as_admin(run: Run, p: GuestParameters) -> GuestApi:
 def node_now(run: Run, p: GuestParameters) -> NodeName:
     """Where the inventory last saw the guest; it follows migration and HA."""
     with run.db.read() as tx:
-        row = guests.get(tx, p.guest)
-        return NodeName(row.node if row is not None else p.node)
+        return NodeName(guests.node_of(tx, p.guest) or p.node)
 
 
 def look(run: Run, p: GuestParameters) -> Sight:
@@ -302,12 +301,13 @@ def under_way(run: Run, p: GuestParameters, *task_types: str) -> Upid | None:
     return next((row.upid for row in node.tasks(vmid=VmId(p.vmid), source="active") if row.type in task_types), None)
 
 
-def start(run: Run, p: GuestParameters) -> Upid | None:
-    """None where it runs already: PVE would call that an error."""
+def start(run: Run, p: GuestParameters, *, is_new: bool = False) -> Upid | None:
+    """None where it runs already: PVE would call that an error. `is_new`: made by this operation, so that it runs only
+    where this step has started it."""
     if run.again and (lost := under_way(run, p, "vzstart", "qmstart")) is not None:
         return lost
     api = as_tenant(run, p)
-    if api.status().status == "running":
+    if (run.again or not is_new) and api.status().status == "running":
         return None
     require_unprivileged(p, api.config())
     return api.start()

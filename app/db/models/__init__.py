@@ -4,7 +4,7 @@ from app.db.models.access import ApiKey, Member, Session, User
 from app.db.models.clusters import Cluster, InventoryGuest, Node, Storage, Volume
 from app.db.models.drift import Drift
 from app.db.models.firewall import SecurityGroup, SecurityGroupTenant
-from app.db.models.guests import Backup, BackupSchedule, Guest, Snapshot, VmidClaim
+from app.db.models.guests import Backup, BackupSchedule, Guest, GuestTag, Snapshot, VmidClaim
 from app.db.models.operations import Idempotency, Operation, OperationStep, Worker
 from app.db.models.plans import Group, Plan
 from app.db.models.table import Table
@@ -21,6 +21,7 @@ __all__ = [
     "Flavor",
     "Group",
     "Guest",
+    "GuestTag",
     "Idempotency",
     "InventoryGuest",
     "Member",

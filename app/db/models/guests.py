@@ -17,9 +17,10 @@ from app.db.session import now
 class Guest(Table):
     """A guest of a tenant. `memory` MiB, `disk_gb` GiB, as allocated.
 
+    `folded` is the name in small letters, to be searched: rows are long, so what a search looks at lies in one index.
     `document` is the GUEST of the API, kept with the row, so that a list of a thousand guests is a concatenation. Its
     end, of a fixed width, is `observed_at`: the moment of the last change, for which a reader puts the cluster's last
-    reading where that is later. The listener below writes it; nobody else does.
+    reading where that is later. The listener below writes both; nobody else does.
     """
 
     __tablename__ = "guests"
@@ -33,6 +34,7 @@ class Guest(Table):
     vmid: Mapped[int]
     kind: Mapped[str] = mapped_column(sa.String(2))
     name: Mapped[str]
+    folded: Mapped[str]
     node: Mapped[str]
     storage: Mapped[str]
     state: Mapped[str]
@@ -52,7 +54,8 @@ class Guest(Table):
 
     __table_args__ = (
         sa.UniqueConstraint("cluster_id", "vmid"),
-        sa.Index("ix_guests_list", "tenant_id", "kind", "created_at", "id"),
+        sa.Index("ix_guests_list", "tenant_id", "kind", "created_at", "id", "folded", "state", "node"),
+        sa.Index("ix_guests_name", "tenant_id", "kind", "name", "id"),
         sa.Index("ix_guests_kind", "kind", "created_at", "id"),
         sa.Index("ix_guests_count", "tenant_id", "kind"),
     )
@@ -86,10 +89,32 @@ class Guest(Table):
 @event.listens_for(Guest, "before_update")
 def write_document(_mapper: Mapper[Any], _connection: Any, guest: Guest) -> None:
     guest.created_at = guest.created_at or now()
+    guest.folded = guest.name.lower()
     guest.template, guest.locked = bool(guest.template), bool(guest.locked)
     guest.changed_at = guest.changed_at or now()
     facts = orjson.dumps(guest.facts(), option=orjson.OPT_UTC_Z).decode()
     guest.document = f'{facts[:-1]},"observed_at":"{moment_text(guest.changed_at)}"}}'
+
+
+class GuestTag(Table):
+    """A guest's tag, to be found by; the listener below writes it, and nobody else."""
+
+    __tablename__ = "guest_tags"
+
+    tag: Mapped[str] = mapped_column(primary_key=True)
+    guest_id: Mapped[Uuid] = mapped_column(sa.ForeignKey("guests.id", ondelete="CASCADE"), primary_key=True, index=True)
+
+
+@event.listens_for(Guest, "after_insert")
+@event.listens_for(Guest, "after_update")
+def write_tags(_mapper: Mapper[Any], connection: sa.Connection, guest: Guest) -> None:
+    changes = sa.inspect(guest).attrs.tags.history
+    if not changes.has_changes():
+        return
+    if any(changes.deleted or ()):
+        connection.execute(sa.delete(GuestTag).where(GuestTag.guest_id == guest.id))
+    if guest.tags:
+        connection.execute(sa.insert(GuestTag), [{"tag": tag, "guest_id": guest.id} for tag in sorted(set(guest.tags))])
 
 
 def moment_text(moment: datetime) -> str:

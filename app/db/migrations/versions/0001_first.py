@@ -358,6 +358,7 @@ def upgrade() -> None:
         sa.Column("vmid", sa.Integer(), nullable=False),
         sa.Column("kind", sa.String(length=2), nullable=False),
         sa.Column("name", sa.String(), nullable=False),
+        sa.Column("folded", sa.String(), nullable=False),
         sa.Column("node", sa.String(), nullable=False),
         sa.Column("storage", sa.String(), nullable=False),
         sa.Column("state", sa.String(), nullable=False),
@@ -383,8 +384,22 @@ def upgrade() -> None:
     )
     op.create_index("ix_guests_count", "guests", ["tenant_id", "kind"], unique=False)
     op.create_index("ix_guests_kind", "guests", ["kind", "created_at", "id"], unique=False)
-    op.create_index("ix_guests_list", "guests", ["tenant_id", "kind", "created_at", "id"], unique=False)
+    op.create_index(
+        "ix_guests_list",
+        "guests",
+        ["tenant_id", "kind", "created_at", "id", "folded", "state", "node"],
+        unique=False,
+    )
+    op.create_index("ix_guests_name", "guests", ["tenant_id", "kind", "name", "id"], unique=False)
     op.create_index(op.f("ix_guests_user_id"), "guests", ["user_id"], unique=False)
+    op.create_table(
+        "guest_tags",
+        sa.Column("tag", sa.String(), nullable=False),
+        sa.Column("guest_id", sa.String(length=36), nullable=False),
+        sa.ForeignKeyConstraint(["guest_id"], ["guests.id"], name=op.f("fk_guest_tags_guest_id"), ondelete="CASCADE"),
+        sa.PrimaryKeyConstraint("tag", "guest_id", name=op.f("pk_guest_tags")),
+    )
+    op.create_index(op.f("ix_guest_tags_guest_id"), "guest_tags", ["guest_id"], unique=False)
     op.create_table(
         "snapshots",
         sa.Column("guest_id", sa.String(length=36), nullable=False),
@@ -554,6 +569,9 @@ def downgrade() -> None:
         op.drop_index(op.f(f"ix_backup_schedules_{column}"), table_name="backup_schedules")
     op.drop_table("backup_schedules")
     op.drop_table("snapshots")
+    op.drop_index(op.f("ix_guest_tags_guest_id"), table_name="guest_tags")
+    op.drop_table("guest_tags")
+    op.drop_index("ix_guests_name", table_name="guests")
     op.drop_index("ix_guests_list", table_name="guests")
     op.drop_index("ix_guests_kind", table_name="guests")
     op.drop_index("ix_guests_count", table_name="guests")
