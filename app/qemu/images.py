@@ -134,12 +134,11 @@ class Files:
         return self.root / "vms" / MachineId.parse(machine) / "seed.iso"
 
     def backup(self, machine: MachineId, backup: FileId) -> Path:
-        folder = _folder(self.root / "backups" / MachineId.parse(machine))
-        return folder / f"{FileId.parse(backup)}.tar"
+        return self._backups(machine) / f"{FileId.parse(backup)}.tar"
 
     def backup_parts(self, machine: MachineId, backup: FileId) -> Path:
         """A folder for what goes into a backup, while it is being made."""
-        return _folder(self.root / "backups" / MachineId.parse(machine) / f"{FileId.parse(backup)}.parts")
+        return _folder(self._backups(machine) / f"{FileId.parse(backup)}.parts")
 
     # -- from outside
 
@@ -203,8 +202,7 @@ class Files:
     def create(self, path: Path, format: Format, size: int) -> None:  # noqa: A002
         """An empty disk of `size` bytes; one that is there already is left as it is."""
         if not path.exists():
-            with _draft(path) as draft:
-                _work("create", "-q", "-f", format.value, str(draft), str(size))
+            create(path, format, size)
 
     def overlay(self, path: Path, base: Path, base_format: Format, size: int | None = None) -> None:
         """A qcow2 disk that keeps only what differs from `base`, which must not change from here on; of `size` bytes
@@ -271,6 +269,9 @@ class Files:
 
     # -- inside
 
+    def _backups(self, machine: MachineId) -> Path:
+        return _folder(self.root / "backups" / MachineId.parse(machine))
+
     def _inside(self, path: Path) -> Path:
         """A guard: no path that leads out of our folder is ever handed to a program."""
         if self.root not in path.parents or ".." in path.parts:
@@ -280,6 +281,12 @@ class Files:
     def _refuse_large(self, virtual_size: int) -> None:
         if virtual_size > self._largest_disk:
             raise _refused(f"has more than {self._largest_disk // _GIB} GiB.")
+
+
+def create(path: Path, format: Format, size: int) -> None:  # noqa: A002
+    """An empty disk of `size` bytes in the place of whatever is there."""
+    with _draft(path) as draft:
+        _work("create", "-q", "-f", format.value, str(draft), str(size))
 
 
 def _refused(why: str) -> Invalid:

@@ -23,7 +23,7 @@ import structlog
 
 from app.domain.errors import AppError, Conflict, Invalid, QemuAbsent, QemuAway, QemuConflict, QemuForeign, QemuRefused
 from app.domain.identifiers import SnapshotName
-from app.qemu import failures, guards, hosts, xml
+from app.qemu import failures, guards, hosts, images, xml
 from app.qemu.driver import Accelerator, Host
 from app.qemu.machines import (
     BackupProgress,
@@ -33,6 +33,7 @@ from app.qemu.machines import (
     DiskFigures,
     Figures,
     FileSystem,
+    Format,
     GuestInfo,
     MacAddress,
     Machine,
@@ -319,12 +320,13 @@ class LibvirtDriver:
                 if under_way == {name: str(path) for name, path in targets.items()}:
                     return
                 raise QemuAway("The machine is busy with another backup.", code="qemu.busy")
-            for path in targets.values():
-                path.unlink(missing_ok=True)
             names = xml.disk_names(_definition(domain))
             if not set(targets) <= set(names):
                 raise QemuAbsent("The machine has no such disk.")
-            domain.backupBegin(xml.backup(targets, [name for name in names if name not in targets]), None, 0)
+            for name, path in targets.items():  # made here, so that they are ours and not the daemon's
+                images.create(path, Format.QCOW2, domain.blockInfo(name)[0])
+            document = xml.backup(targets, [name for name in names if name not in targets])
+            domain.backupBegin(document, None, libvirt.VIR_DOMAIN_BACKUP_BEGIN_REUSE_EXTERNAL)
 
     def backup_progress(self, machine: MachineId) -> BackupProgress:
         with self._speaking() as connection:

@@ -150,6 +150,8 @@ def nic(value: Nic, boot: int | None = None) -> ET.Element:
         _put(element, "port", isolated="yes")
     if boot is not None:
         _put(element, "boot", order=str(boot))
+    else:
+        _put(element, "rom", enabled="no")  # iPXE, which only takes time
     return element
 
 

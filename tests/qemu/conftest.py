@@ -9,6 +9,7 @@ import pytest
 
 from tests.qemu import daemon
 from tests.qemu.guests import build
+from tests.qemu.room import Room
 
 
 @pytest.fixture(scope="session")
@@ -34,3 +35,11 @@ def guests() -> build.Guests:
 @pytest.fixture(scope="session")
 def tiny(guests: build.Guests) -> Path:
     return guests.tiny
+
+
+@pytest.fixture(scope="module")
+def room(libvirtd: daemon.Libvirtd, guests: build.Guests) -> Iterator[Room]:
+    """A driver, a folder of files, and machines that are gone after the test file."""
+    made = Room.open(libvirtd, guests)
+    yield made
+    made.close()
