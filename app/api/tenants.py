@@ -9,7 +9,7 @@ from flask.views import MethodView
 
 from app import current
 from app.api.conventions import blp
-from app.api.schemas.guests import CascadeSchema
+from app.api.schemas.guest_actions import CascadeSchema
 from app.api.schemas.tenants import (
     MemberAddSchema,
     MemberQuerySchema,

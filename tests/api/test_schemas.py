@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 from marshmallow import ValidationError
 
 from app.api.schemas.bulk import BatchSchema
-from app.api.schemas.guests import ContainerCreateSchema, StopSchema, VmCreateSchema
+from app.api.schemas.guest_actions import StopSchema
+from app.api.schemas.guest_making import ContainerCreateSchema, VmCreateSchema
 from app.api.schemas.tenants import QuotaSchema, TenantCreateSchema, limits
 from app.domain.errors import Invalid
 from app.domain.guests import CloudInit, ContainerSpec, Network, Placement, VmSpec

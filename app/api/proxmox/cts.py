@@ -7,7 +7,7 @@ from app.api.conventions import blp, expected_etags
 from app.api.proxmox import guests
 from app.api.proxmox.disks import DisksView
 from app.api.schemas.disks import MountCreateSchema
-from app.api.schemas.guests import ContainerChangeSchema, ContainerCreateSchema
+from app.api.schemas.guest_making import ContainerChangeSchema, ContainerCreateSchema
 from app.domain.disks import DiskSpec
 from app.domain.guests import ContainerSpec, GuestChange, GuestKind
 from app.domain.operations import Operation

@@ -16,24 +16,24 @@ from app.api.conventions import blp, expected_etags
 from app.api.proxmox import firewall
 from app.api.proxmox.backups import BackupsView, BackupView, RestoreView, SchedulesView, ScheduleView
 from app.api.proxmox.disks import DiskMoveView, DisksView, DiskView
-from app.api.schemas.guests import (
-    CloneSchema,
+from app.api.schemas.guest_actions import (
     DeleteQuerySchema,
-    GuestConfigSchema,
     GuestLogInSchema,
+    MigrateSchema,
+    RebuildSchema,
+    RestartSchema,
+    Stop,
+    StopSchema,
+)
+from app.api.schemas.guest_making import CloneSchema, RateLimit, RateLimitSchema
+from app.api.schemas.guests import (
+    GuestConfigSchema,
     GuestQuerySchema,
     GuestSchema,
     GuestStatusSchema,
     MetricPointSchema,
     MetricsQuerySchema,
-    MigrateSchema,
-    RateLimit,
-    RateLimitSchema,
-    RebuildSchema,
-    RestartSchema,
     Series,
-    Stop,
-    StopSchema,
 )
 from app.api.schemas.lists import Listing, page_of
 from app.api.schemas.snapshots import SnapshotCreateSchema, SnapshotQuerySchema, SnapshotSchema

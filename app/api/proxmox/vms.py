@@ -7,7 +7,7 @@ from app.api.conventions import blp, expected_etags
 from app.api.proxmox import guests
 from app.api.proxmox.disks import DisksView
 from app.api.schemas.disks import DiskCreateSchema
-from app.api.schemas.guests import VmChangeSchema, VmCreateSchema
+from app.api.schemas.guest_making import VmChangeSchema, VmCreateSchema
 from app.domain.disks import DiskSpec
 from app.domain.guests import GuestChange, GuestKind, VmSpec
 from app.domain.operations import Operation

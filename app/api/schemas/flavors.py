@@ -8,8 +8,9 @@ from typing import Any
 from marshmallow import fields, validate
 
 from app.api.schemas.fields import Flag, Lines, Moment, Named, Schema, Several, Text, Whole
-from app.api.schemas.guests import CORES_MOST, DISK_GB_MOST, MIB_MOST, NetworkSchema, affinity, anti_affinity, ssh_keys
+from app.api.schemas.guest_making import CORES_MOST, DISK_GB_MOST, MIB_MOST, affinity, anti_affinity
 from app.api.schemas.lists import PageQuerySchema, sort_by
+from app.api.schemas.networks import NetworkSchema, ssh_keys
 from app.api.schemas.operations import OperationSchema
 from app.domain.deployments import DeploymentSpec
 from app.domain.guests import Placement

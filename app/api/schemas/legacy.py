@@ -7,7 +7,7 @@ from typing import Any
 from marshmallow import EXCLUDE, ValidationError, fields, validate, validates
 
 from app.api.schemas.fields import Choice, Flag, Lines, Moment, Named, Schema, Several, Text, Whole
-from app.api.schemas.guests import CORES_MOST, DISK_GB_MOST, MIB_MOST
+from app.api.schemas.guest_making import CORES_MOST, DISK_GB_MOST, MIB_MOST
 from app.api.schemas.templates import logo_url
 from app.domain.deployments import DeploymentSpec
 from app.domain.guests import GuestChange
