@@ -7,7 +7,7 @@
 # zombie and count as running), with its configuration in STATE_DIR. Machines outlive it: it may be started anew.
 set -eu
 
-here=$(dirname "$0")
+here=${0%/*}
 hook=/etc/libvirt/hooks/network.d/poolhouse
 connection=qemu:///system
 
@@ -26,6 +26,7 @@ missing() {
     need /usr/share/OVMF/OVMF_CODE_4M.ms.fd ovmf
     need swtpm swtpm
     need swtpm_setup swtpm-tools
+    need setfacl acl
     need tini tini
     need pkg-config pkg-config
     need cc gcc
@@ -41,7 +42,7 @@ is_running() {
 }
 
 install_packages() {
-    packages=$(missing | sort -u | tr '\n' ' ')
+    packages=$(missing | tr '\n' ' ')
     [ -n "$packages" ] || return 0
     if [ "$(id -u)" -ne 0 ] || ! command -v apt-get >/dev/null 2>&1; then
         echo "Local QEMU needs, as root on Debian: apt-get install --no-install-recommends $packages" >&2
@@ -72,10 +73,12 @@ start() {
         chgrp kvm /dev/kvm
         chmod 660 /dev/kvm # libvirt asks again at every call as long as QEMU's user cannot read it
     fi
-    mkdir -p "$state/qemu"
-    chgrp libvirt-qemu "$state" "$state/qemu"
-    chmod g+x,o= "$state"
-    chmod 2710 "$state/qemu" # QEMU's user passes through, and lists nothing
+    # QEMU's user passes through, and lists nothing.
+    mkdir -p "$state"
+    setfacl --modify user:libvirt-qemu:x "$state"
+    [ -d "$state/qemu" ] || install --directory --owner "$(stat --format %U "$state")" "$state/qemu"
+    chgrp libvirt-qemu "$state/qemu"
+    chmod 2710 "$state/qemu"
 
     if [ -d /run/systemd/system ]; then
         systemctl enable --now --quiet virtlogd.socket libvirtd.socket libvirtd.service
@@ -117,7 +120,7 @@ END
 }
 
 case ${1-} in
-packages) missing | sort -u ;;
+packages) missing ;;
 install) install_packages ;;
 start) start "${2:?the state folder}" ;;
 *) echo "usage: $0 packages | install | start STATE_DIR" >&2; exit 2 ;;

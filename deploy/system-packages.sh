@@ -14,7 +14,7 @@ command -v nginx >/dev/null 2>&1 || [ -x /usr/sbin/nginx ] || want nginx
 command -v redis-server >/dev/null 2>&1 || want redis-server
 command -v chromium >/dev/null 2>&1 || want chromium
 command -v initdb >/dev/null 2>&1 || ls /usr/lib/postgresql/*/bin/initdb >/dev/null 2>&1 || want postgresql
-for package in $(sh "$(dirname "$0")/local-qemu.sh" packages 2>/dev/null); do want "$package"; done
+for package in $(/bin/sh "${0%/*}/local-qemu.sh" packages); do want "$package"; done
 
 [ -n "$missing" ] || exit 0
 if [ "$(id -u)" -ne 0 ] || ! command -v apt-get >/dev/null 2>&1; then

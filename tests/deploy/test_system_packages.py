@@ -15,7 +15,7 @@ def test_root_on_debian_installs_what_is_missing(tmp_path: Path) -> None:
     update, install = (tmp_path / "apt-get.calls").read_text().splitlines()
     assert update.startswith("update")
     assert install.startswith("install -y")
-    assert {"make", "python3-venv", "curl", "redis-server"} <= set(install.split())
+    assert {"make", "python3-venv", "curl", "redis-server", "libvirt-clients", "swtpm"} <= set(install.split())
 
 
 def test_anybody_else_is_told_and_goes_on(tmp_path: Path) -> None:
