@@ -47,6 +47,7 @@ from app.services.guests.snapshots import Snapshots
 from app.services.health import Health
 from app.services.idempotency import IdempotencyKeys
 from app.services.inventory import Inventory
+from app.services.local.host import LocalHostKeeper, LocalHosts
 from app.services.members import Members
 from app.services.nodes import Nodes
 from app.services.operations import Operations
@@ -68,6 +69,9 @@ from app.services.users import Users
 
 #: Seconds between two looks at what seldom changes.
 _SELDOM = 60.0
+
+#: Between two looks at this host.
+_LOCAL = 30.0
 
 #: Where PVE locks, we wait in turn. All of user.cfg is behind one lock: tenants of a cluster are built one after
 #: another. A lane of the others is one tenant's, so that nobody takes more than his share of a storage or a node.
@@ -137,6 +141,7 @@ def build(settings: Settings) -> House:
         operations=Operations(db, engine, REGISTRY),
         flavors=Flavors(db),
         templates=Templates(db, credentials, catalog=settings.catalog_pool),
+        local_hosts=LocalHosts(db, enabled=settings.qemu),
         health=Health(db, lease=LEASE, stale=stale),
         idempotency=IdempotencyKeys(db),
         rehearsals=Rehearsals(db, REGISTRY),
@@ -179,6 +184,7 @@ def run_worker(settings: Settings) -> None:
         inventory.refresh()
         comparison.compare()
 
+    local = [Chore("local host", _LOCAL, LocalHostKeeper(house.db, settings.qemu_uri).look)] if settings.qemu else []
     Worker(
         house.db,
         REGISTRY,
@@ -191,6 +197,7 @@ def run_worker(settings: Settings) -> None:
             Chore("schedules", settings.inventory_interval, house.services.schedules.run),
             Chore("media", _SELDOM, inventory.refresh_media),
             Chore("bridges", _SELDOM, inventory.refresh_bridges),
+            *local,
         ],
         Presence(settings.state_dir / "workers"),
     ).run()

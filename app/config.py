@@ -153,6 +153,12 @@ def _file(text: str) -> Path:
     return path
 
 
+def _libvirt_uri(text: str) -> str:
+    if not re.fullmatch(r"(qemu|test)(\+[a-z]+)?://[!-~]{1,500}", text, re.ASCII):
+        raise ValueError("must be an address of libvirt's as qemu:///system")
+    return text
+
+
 def _fingerprint(text: str) -> str:
     digits = text.replace(":", "").upper()
     if not re.fullmatch(r"[0-9A-F]{64}", digits, re.ASCII):
@@ -208,6 +214,9 @@ class Settings:
     vmid_quarantine_seconds: int = field(default=3600, metadata=_by(_whole(0, 31_536_000)))
     stop_privileged: bool = field(default=False, metadata=_by(_switch))
     catalog_pool: PoolId = field(default=PoolId("catalog"), metadata=_by(_identifier(PoolId.parse, "a pool id")))
+
+    qemu: bool = field(default=True, metadata=_by(_switch))
+    qemu_uri: str = field(default="qemu:///system", metadata=_by(_libvirt_uri))
 
     lab: bool | None = field(default=None, metadata=_by(_switch))
     lab_port: int = field(default=8006, metadata=_by(_whole(1, 65535)))

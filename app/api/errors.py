@@ -55,6 +55,7 @@ _CODES = {kind.code: status for kind, status in STATUSES.items()} | {
     "qemu.incomplete": 502,
     "qemu.network_unguarded": 502,
     "qemu.not_installed": 503,
+    "qemu.off": 503,
     "backup.refused": 422,
     "image.refused": 422,
     "url.forbidden": 422,

@@ -35,6 +35,7 @@ _TAGS = {
     "vms": "Virtual machines on Proxmox VE",
     "cts": "Containers on Proxmox VE, always unprivileged",
     "guests": "Many guests in one request",
+    "qemu": "Virtual machines on this host, without any cluster",
     "flavors": "Named sizes",
     "deployments": "Guests out of the catalog",
     "templates": "The catalog of what may be deployed",
@@ -112,7 +113,7 @@ _REFUSALS = {
     422: "A value is wrong; `errors` names each field",
     429: "Too many requests; `Retry-After` says when to come back",
     502: "Proxmox VE refused, or its task failed",
-    503: "The database or Proxmox VE is away",
+    503: "The database, Proxmox VE or the local hypervisor is away",
     504: "Proxmox VE did not answer in time",
     507: "No node or storage has the room",
 }
@@ -201,6 +202,8 @@ def _finish(path: str, method: str, operation: dict[str, Any], parameters: Seque
         refusals.add(409)  # a number that several clusters have
     if any(parameter["name"] == "If-Match" for parameter in operation.get("parameters", [])):
         refusals.add(412)
+    if "/qemu/" in path:
+        refusals |= {503} | ({502, 507} if method in MUTATIONS else set())
     if path == "/api/auth/login" or path == "/api/auth/refresh":
         refusals |= {401, 403}
     if "/proxmox/" in path or path.endswith("/access") or "202" in operation["responses"]:

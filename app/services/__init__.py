@@ -23,6 +23,7 @@ from app.services.guests.schedules import Schedules
 from app.services.guests.snapshots import Snapshots
 from app.services.health import Health
 from app.services.idempotency import IdempotencyKeys
+from app.services.local.host import LocalHosts
 from app.services.members import Members
 from app.services.nodes import Nodes
 from app.services.operations import Operations
@@ -75,6 +76,7 @@ class Services:
     flavors: Flavors
     deployments: Deployments
     bulk: Bulk
+    local_hosts: LocalHosts
     health: Health
     idempotency: IdempotencyKeys
     rehearsals: Rehearsals

@@ -179,6 +179,7 @@ ADMINISTRATORS = frozenset(
     {
         "GET /api/users", "POST /api/users", "GET /api/users/{user}", "PATCH /api/users/{user}",
         "DELETE /api/users/{user}", "POST /api/tenants", "DELETE /api/tenants/{tenant}",
+        "GET /api/qemu/bridges", "GET /api/qemu/interfaces",
         "GET /api/proxmox/nodes/{node}/status", "GET /api/proxmox/nodes/{node}/version",
         "GET /api/proxmox/nodes/{node}/network", "GET /api/proxmox/nodes/{node}/services",
         "GET /api/proxmox/nodes/{node}/tasks", "POST /api/proxmox/storages/{storage}/upload",
@@ -206,6 +207,8 @@ ADMINISTRATORS = frozenset(
         "POST /api/drift/{drift}/adopt", "POST /api/drift/{drift}/forget", "POST /api/drift/{drift}/repair",
     }
 )  # fmt: skip
+#: What a worker saw of this host. Where it has no libvirt, who may look is told so.
+OF_THE_HOST = frozenset({"GET /api/qemu/host", "GET /api/qemu/bridges", "GET /api/qemu/interfaces"})
 #: Of the changes outside what is about guests alone, an operator may make these; all others are refused to him.
 OPERATORS = frozenset({"POST /api/operations/{operation}/cancel", "POST /api/deployments"})
 

@@ -547,8 +547,20 @@ def upgrade() -> None:
     )
     op.create_index(op.f("ix_drift_tenant_id"), "drift", ["tenant_id"], unique=False)
 
+    op.create_table(
+        "local_host",
+        sa.Column("id", sa.Integer(), autoincrement=False, nullable=False),
+        sa.Column("facts", sa.JSON(), nullable=True),
+        sa.Column("code", sa.String(), nullable=True),
+        sa.Column("detail", sa.String(), nullable=True),
+        sa.Column("remedy", sa.String(), nullable=True),
+        sa.Column("observed_at", sa.DateTime(timezone=True), nullable=False),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_local_host")),
+    )
+
 
 def downgrade() -> None:
+    op.drop_table("local_host")
     op.drop_table("security_group_tenants")
     op.drop_table("security_groups")
     op.drop_index(op.f("ix_drift_tenant_id"), table_name="drift")

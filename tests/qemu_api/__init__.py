@@ -1,0 +1,1 @@
+"""Local QEMU, through HTTP."""
