@@ -20,6 +20,7 @@ from app.operations.presence import Presence
 from app.operations.worker import LEASE, Chore, Queue, Worker
 from app.operations.worker import migrate as migrate_engine
 from app.pve import ApiToken, Endpoint, Pve, PveConnections
+from app.qemu.images import Files
 from app.sagas import REGISTRY
 from app.sagas.credentials import Credentials
 from app.sagas.tasks import PveTasks
@@ -48,6 +49,7 @@ from app.services.health import Health
 from app.services.idempotency import IdempotencyKeys
 from app.services.inventory import Inventory
 from app.services.local.host import LocalHostKeeper, LocalHosts
+from app.services.local.images import LocalImages
 from app.services.members import Members
 from app.services.nodes import Nodes
 from app.services.operations import Operations
@@ -142,6 +144,9 @@ def build(settings: Settings) -> House:
         flavors=Flavors(db),
         templates=Templates(db, credentials, catalog=settings.catalog_pool),
         local_hosts=LocalHosts(db, enabled=settings.qemu),
+        local_images=LocalImages(
+            db, Files(settings.state_dir / "qemu"), most=settings.max_upload_bytes, enabled=settings.qemu
+        ),
         health=Health(db, lease=LEASE, stale=stale),
         idempotency=IdempotencyKeys(db),
         rehearsals=Rehearsals(db, REGISTRY),
@@ -184,7 +189,10 @@ def run_worker(settings: Settings) -> None:
         inventory.refresh()
         comparison.compare()
 
-    local = [Chore("local host", _LOCAL, LocalHostKeeper(house.db, settings.qemu_uri).look)] if settings.qemu else []
+    local = [
+        Chore("local host", _LOCAL, LocalHostKeeper(house.db, settings.qemu_uri).look),
+        Chore("local images", settings.inventory_interval, house.services.local_images.sweep),
+    ]
     Worker(
         house.db,
         REGISTRY,
@@ -197,7 +205,7 @@ def run_worker(settings: Settings) -> None:
             Chore("schedules", settings.inventory_interval, house.services.schedules.run),
             Chore("media", _SELDOM, inventory.refresh_media),
             Chore("bridges", _SELDOM, inventory.refresh_bridges),
-            *local,
+            *(local if settings.qemu else []),
         ],
         Presence(settings.state_dir / "workers"),
     ).run()

@@ -199,3 +199,8 @@ def container(**more: Any) -> dict[str, Any]:
 def vm(**more: Any) -> dict[str, Any]:
     """The body of a small VM with an empty disk."""
     return {"name": f"v-{uuid.uuid4().hex[:8]}", "memory": 128, "cores": 1, "disk_gb": 1, **more}
+
+
+def iso(content: bytes = b"") -> bytes:
+    """The smallest file that is an ISO 9660 image: system area and one descriptor."""
+    return (bytes(0x8000) + b"\1CD001\1" + content).ljust(0x8800, b"\0")

@@ -35,6 +35,7 @@ from app.api import (
 from app.api.conventions import WAITERS, blp
 from app.api.proxmox import bulk, clusters, cts, pools, security_groups, storages, tasks, vms
 from app.api.qemu import host
+from app.api.qemu import images as local_images
 from app.config import Settings, configure_log
 
 if TYPE_CHECKING:
@@ -77,7 +78,7 @@ URLS: Mapping[str, Mapping[str, type[MethodView]]] = {
     "vms": {f"/proxmox/vms{path}": view for path, view in vms.VIEWS.items()},
     "cts": {f"/proxmox/cts{path}": view for path, view in cts.VIEWS.items()},
     "guests": {f"/proxmox/guests{path}": view for path, view in bulk.VIEWS.items()},
-    "qemu": {f"/qemu{path}": view for path, view in host.VIEWS.items()},
+    "qemu": {f"/qemu{path}": view for path, view in {**host.VIEWS, **local_images.VIEWS}.items()},
     "flavors": {"/flavors": flavors.FlavorsView, "/flavors/<flavor>": flavors.FlavorView},
     "deployments": {"/deployments": deployments.DeploymentsView},
     "templates": {f"/templates{path}": view for path, view in templates.VIEWS.items()},

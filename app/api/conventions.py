@@ -141,11 +141,15 @@ class Blueprint(flask_smorest.Blueprint):  # type: ignore[misc]
 
     def response(self, status_code: int, schema: Any = None, **more: Any) -> Callable[[V], V]:
         """What the view gives. `once` names members that are shown to the first request only, never to a repeated
-        one: they are not stored."""
-        once = more.pop("once", ())
+        one: they are not stored. `streamed` as of `accepted`."""
+        once, streamed = more.pop("once", ()), more.pop("streamed", None)
         document: Callable[[View], View] = super().response(status_code, schema, **more)
 
         def decorate(view: V) -> V:
+            if streamed is not None:
+                told = document(_streamed(view))
+                told._apidoc["streamed"] = streamed  # type: ignore[attr-defined]
+                return told  # type: ignore[return-value]
             shown = _silent(view) if status_code == HTTPStatus.NO_CONTENT else view
             return _repeatable(document(shown), once)  # type: ignore[return-value]
 
@@ -311,7 +315,9 @@ def _streamed(view: View) -> View:
     @wraps(view)
     def answer(*args: Any, **kwargs: Any) -> ResponseReturnValue:
         if "Idempotency-Key" in request.headers:
-            raise Invalid({"Idempotency-Key": ["an upload takes none: sent twice, its second is volume.exists"]})
+            raise Invalid(
+                {"Idempotency-Key": ["an upload takes none: sent twice, its second is refused, as its name is taken"]}
+            )
         if DRY_RUN in request.args:
             raise Invalid({DRY_RUN: ["an upload takes none: what it comes to is known when it is there"]})
         return _presented(view(*args, **kwargs), _own_words)

@@ -214,6 +214,7 @@ _PATH_FORMS: dict[str, Callable[[str], bool]] = {
     "flavor": _is_name,
     "group": _is_name,
     "guest": _is_guest,
+    "image": _is_name,
     "key": is_uuid,
     "node": _is_name,
     "operation": is_uuid,

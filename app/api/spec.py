@@ -58,7 +58,7 @@ _LOG_IN_ONLY = frozenset(
     {"/api/auth/logout", "/api/auth/change-password", "/api/api-keys", "/api/api-keys/{key}"}
 )  # fmt: skip
 #: What a body or a query names there is looked for among what the caller may see.
-_NAMES_WITHIN = frozenset({"/api/operations", "/api/drift", "/api/provisioning/deploy"})
+_NAMES_WITHIN = frozenset({"/api/operations", "/api/drift", "/api/qemu/images", "/api/provisioning/deploy"})
 #: What stands in a path: what it is, and what it is on the seed of `make run` or once the examples of the bodies have
 #: been sent, in the order of the document. Of ids that only an answer tells there is no example.
 _IN_PATHS: Mapping[str, tuple[str, str | None]] = {
@@ -68,6 +68,7 @@ _IN_PATHS: Mapping[str, tuple[str, str | None]] = {
     "flavor": ("Id or name", "small"),
     "group": ("Id or name", "students"),
     "guest": ("Id or vmid", "10000"),
+    "image": ("Id or name", "web"),
     "key": ("The key's id, as the list of mine tells", None),
     "node": ("The node's name", "n1"),
     "operation": ("The operation's id, as the answer that began it tells", None),

@@ -7,6 +7,7 @@ it is kept. Everything may be done twice.
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import hashlib
 import json
 import os
@@ -14,14 +15,14 @@ import shutil
 import struct
 import subprocess
 import uuid
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 from typing import IO, Any
 
-from app.domain.errors import AppError, CapacityExceeded, Conflict, Invalid, QemuRefused
+from app.domain.errors import AppError, CapacityExceeded, Conflict, Invalid, QemuAway, QemuRefused
 from app.domain.identifiers import Identifier
 from app.qemu.machines import Format, MachineId
 
@@ -39,7 +40,9 @@ _QCOW2_HEADER = struct.Struct(">4sIQIIQIIQQIIQ")
 _QCOW2_MORE = struct.Struct(">QQQII")
 _DIRTY, _ZSTD, _EXTENDED_L2 = 1 << 0, 1 << 3, 1 << 4
 _LARGEST_L1 = 4 << 20
-_ISO_AT, _ISO = 0x8001, b"CD001"
+# ECMA-119, the primary volume descriptor: blocks of the volume, bytes of a block.
+_ISO_AT, _ISO, _ISO_SECTOR = 0x8001, b"CD001", 2048
+_ISO_BLOCKS, _ISO_BLOCK = 80, 128
 
 #: Group and nobody else: QEMU runs under a user of its own in the folder's group.
 _FOLDER_MODE, _FILE_MODE = 0o2770, 0o660
@@ -90,7 +93,8 @@ class DiskInfo:
 
 class Files:
     """All files of local machines, under one folder that is closed to others: `images/`, `vms/<machine>/`, `volumes/`,
-    `bases/` (what clones stand on), `backups/<machine>/` and `incoming/`, which is emptied at every start.
+    `bases/` (what clones stand on), `backups/<machine>/` and `incoming/`, of which `sweep` leaves what
+    still comes in.
 
     `largest_disk` bytes is the largest virtual size that is accepted from outside.
     """
@@ -107,9 +111,10 @@ class Files:
             _folder(self.root / name)
 
     def sweep(self) -> None:
-        """Forget what was still coming in when the process ended."""
+        """Forget what was coming in when the process that took it ended."""
         for path in (self.root / "incoming").glob("*"):
-            _remove(path)
+            if not _is_held(path):
+                _remove(path)
 
     # -- places
 
@@ -143,19 +148,32 @@ class Files:
     # -- from outside
 
     @contextmanager
-    def incoming(self) -> Iterator[Path]:
-        """A folder for something that is coming in; gone with all in it at the end."""
-        path = _folder(self.root / "incoming" / uuid.uuid4().hex)
-        try:
-            yield path
-        finally:
-            _remove(path)
+    def incoming(self, name: FileId | None = None) -> Iterator[Path]:
+        """A folder for something that is coming in; gone with all in it at the end. Until then, and no longer than
+        this process lives, `is_coming` tells so of what has a name."""
+        folder = self.root / "incoming" / (FileId.parse(name) if name is not None else uuid.uuid4().hex)
+        with _held(folder) as path:
+            try:
+                yield path
+            finally:
+                _remove(path)
 
-    def receive(self, stream: IO[bytes], path: Path, *, limit: int) -> Received:
-        """Write a stream down, a piece at a time. Raises Invalid for more than `limit` bytes, CapacityExceeded."""
+    def is_coming(self, name: FileId) -> bool:
+        return _is_held(self.root / "incoming" / FileId.parse(name))
+
+    def images(self) -> list[tuple[FileId, Path]]:
+        """The files of the catalog."""
+        return [
+            (FileId(path.stem), path)
+            for path in (self.root / "images").glob("*.*")
+            if FileId.form.fullmatch(path.stem) is not None
+        ]
+
+    def receive(self, pieces: Iterable[bytes], path: Path, *, limit: int) -> Received:
+        """Write down what comes, a piece at a time. Raises Invalid for more than `limit` bytes, CapacityExceeded."""
         digest, size = hashlib.sha256(), 0
         with _room(), _open_new(path) as file:
-            while piece := stream.read(CHUNK):
+            for piece in pieces:
                 size += len(piece)
                 if size > limit:
                     raise Invalid({"file": [f"must have at most {limit} bytes."]})
@@ -163,9 +181,20 @@ class Files:
                 file.write(piece)
         return Received(path, size, digest.hexdigest())
 
+    def recognise(self, path: Path) -> Kind:
+        """What a file from outside is by its marks. A raw disk has none: Raises Invalid (`image.refused`)."""
+        with path.open("rb") as file:
+            if file.read(len(_QCOW2)) == _QCOW2:
+                return Kind.QCOW2
+            file.seek(_ISO_AT)
+            if file.read(len(_ISO)) == _ISO:
+                return Kind.ISO
+        raise _refused("is neither a qcow2 nor an ISO 9660 image; of a raw one say `kind=raw`.")
+
     def inspect(self, path: Path, kind: Kind) -> Inspection:
-        """What a file from outside is, if it is `kind` and stands on its own. Raises Invalid (`image.refused`) for
-        another format, a backing or data file, encryption, internal snapshots, a disk larger than allowed."""
+        """What a file from outside is, if it is `kind`, whole, and stands on its own. Raises Invalid (`image.refused`)
+        for another format, what is cut off, a backing or data file, encryption, internal snapshots, a disk larger than
+        allowed; QemuAway (`qemu.not_installed`) where a qcow2 image cannot be looked at."""
         size = path.stat().st_size
         match kind:
             case Kind.ISO:
@@ -173,6 +202,9 @@ class Files:
                     file.seek(_ISO_AT)
                     if file.read(len(_ISO)) != _ISO:
                         raise _refused("is not an ISO 9660 image.")
+                    file.seek(_ISO_AT - 1)
+                    if _iso_size(file.read(_ISO_SECTOR)) > size:
+                        raise _refused("is cut off.")
                 return Inspection(kind, size, size)
             case Kind.RAW:
                 with path.open("rb") as file:
@@ -187,6 +219,7 @@ class Files:
                 said = _info(path, Format.QCOW2, _LOOK)
                 _refuse_outside(said)
                 self._refuse_large(int(said["virtual-size"]))
+                _refuse_damaged(path)
                 return Inspection(kind, int(said["virtual-size"]), size)
 
     def keep(self, received: Path, place: Path) -> None:
@@ -320,6 +353,21 @@ def _qcow2_size(path: Path) -> int:
     return int(size)
 
 
+def _iso_size(descriptor: bytes) -> int:
+    if len(descriptor) < _ISO_SECTOR:
+        return 0
+    (blocks,) = struct.unpack_from("<I", descriptor, _ISO_BLOCKS)
+    (block,) = struct.unpack_from("<H", descriptor, _ISO_BLOCK)
+    return int(blocks) * int(block)
+
+
+def _refuse_damaged(path: Path) -> None:
+    """Clusters beyond the end of the file, or two uses of one. Such as nobody uses do no harm (3)."""
+    done = _run([*_LOOK, "qemu-img", "check", "-q", "-U", "-f", Format.QCOW2.value, str(path)], _LOOK_SECONDS)
+    if done.returncode not in (0, 3):
+        raise Invalid({"file": ["is damaged or cut off."]}, code="image.refused", log=done.stderr[-500:])
+
+
 def _refuse_outside(said: dict[str, Any]) -> None:
     specific = (said.get("format-specific") or {}).get("data") or {}
     if said.get("format") != Kind.QCOW2.value:
@@ -353,6 +401,8 @@ def _work(command: str, *arguments: str) -> None:
 
 
 def _run(command: Sequence[str], seconds: float) -> subprocess.CompletedProcess[str]:
+    if shutil.which("qemu-img") is None:
+        raise QemuAway("qemu-img is not installed.", code="qemu.not_installed", remedy="Run `make qemu` as root.")
     try:
         return subprocess.run(  # noqa: S603  # paths are our own, and no argument begins with a dash
             command, stdin=subprocess.DEVNULL, capture_output=True, text=True, errors="replace", timeout=seconds,
@@ -360,7 +410,7 @@ def _run(command: Sequence[str], seconds: float) -> subprocess.CompletedProcess[
         )  # fmt: skip
     except FileNotFoundError as error:
         raise QemuRefused(
-            "qemu-img is not installed.", code="qemu.incomplete", remedy="Run `make qemu` as root.", log=str(error)
+            f"{command[0]} is not installed.", code="qemu.incomplete", remedy="Run `make qemu` as root.", log=str(error)
         ) from error
     except subprocess.TimeoutExpired as error:
         raise QemuRefused("qemu-img did not end in time.", log=str(error)) from error
@@ -401,6 +451,38 @@ def _room() -> Iterator[None]:
 def _open_new(path: Path) -> IO[bytes]:
     flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW
     return os.fdopen(os.open(path, flags, _FILE_MODE), "wb")
+
+
+@contextmanager
+def _held(path: Path) -> Iterator[Path]:
+    """A new folder with a lock on it, which the kernel takes away where this process dies."""
+    handle = -1
+    while handle < 0:
+        _folder(path)
+        with contextlib.suppress(FileNotFoundError):  # a sweep came before the lock
+            handle = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
+            fcntl.flock(handle, fcntl.LOCK_EX)
+            if not path.is_dir():
+                os.close(handle)
+                handle = -1
+    try:
+        yield path
+    finally:
+        os.close(handle)
+
+
+def _is_held(path: Path) -> bool:
+    try:
+        handle = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
+    except OSError:  # gone, or no folder
+        return False
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    finally:
+        os.close(handle)
+    return False
 
 
 def _folder(path: Path) -> Path:

@@ -24,6 +24,7 @@ from app.services.guests.snapshots import Snapshots
 from app.services.health import Health
 from app.services.idempotency import IdempotencyKeys
 from app.services.local.host import LocalHosts
+from app.services.local.images import LocalImages
 from app.services.members import Members
 from app.services.nodes import Nodes
 from app.services.operations import Operations
@@ -77,6 +78,7 @@ class Services:
     deployments: Deployments
     bulk: Bulk
     local_hosts: LocalHosts
+    local_images: LocalImages
     health: Health
     idempotency: IdempotencyKeys
     rehearsals: Rehearsals

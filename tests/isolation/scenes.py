@@ -15,7 +15,7 @@ import sqlalchemy as sa
 
 from app.db.models import ApiKey, Template
 from app.db.session import Database
-from tests.house import PASSWORD, Caller, House, container, vm, wait_for
+from tests.house import PASSWORD, Caller, House, container, iso, vm, wait_for
 
 #: Guests that nobody made here, in a scene's pool.
 _FOUNDLINGS = count(40_000)
@@ -116,7 +116,9 @@ def _scene(house: House, template: str, *, second_disks: bool = False, rules: in
     assert house.admin().put(f"/groups/{students['id']}/users/{me['id']}").status_code == 204
     key = owner.post("/api-keys", {"name": "a program", "actions": ["guest.audit"]}).get_json()
     (drift,) = wait_for(lambda: owner.get("/drift").get_json()["data"])
+    image = owner.post(f"/qemu/images?name=i-{uuid.uuid4().hex[:8]}", iso()).get_json()
     ids = {
+        "images": (image["id"], image["name"]),
         "drift": (drift["id"],),
         "tenants": (tenant["id"], tenant["name"]),
         "cts": (ct["id"], str(ct["vmid"])),

@@ -85,6 +85,7 @@ PATHS: Mapping[str, Reference] = {
         "plans",
         "groups",
         "resources",
+        "images",
     )
 }
 
@@ -133,6 +134,7 @@ PLAIN: Mapping[str, str] = {
     "at": "a time of day",
     "url": "an address in the world, judged by policy",
     "path": "where a container mounts its own new disk",
+    "sha256": "what the bytes of a file come to",
     "checksum": "what the bytes of a file come to",
     "tag": "a word of the caller's own guests",
     "tags": "words of the new guest",
@@ -210,7 +212,12 @@ ADMINISTRATORS = frozenset(
 #: What a worker saw of this host. Where it has no libvirt, who may look is told so.
 OF_THE_HOST = frozenset({"GET /api/qemu/host", "GET /api/qemu/bridges", "GET /api/qemu/interfaces"})
 #: Of the changes outside what is about guests alone, an operator may make these; all others are refused to him.
-OPERATORS = frozenset({"POST /api/operations/{operation}/cancel", "POST /api/deployments"})
+OPERATORS = frozenset(
+    {
+        "POST /api/operations/{operation}/cancel", "POST /api/deployments", "POST /api/qemu/images",
+        "DELETE /api/qemu/images/{image}",
+    }
+)  # fmt: skip
 
 _NOUNS = frozenset(
     {

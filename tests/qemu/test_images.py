@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import io
 import os
 import shutil
 import struct
 import subprocess
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -153,20 +152,19 @@ def test_l81_a_format_is_said_and_never_guessed(files: Files, tmp_path: Path) ->
 
 
 def test_l94_an_upload_is_streamed_and_bounded(files: Files) -> None:
-    class Endless(io.RawIOBase):
-        given = 0
+    given = 0
 
-        def read(self, size: int = -1, /) -> bytes:
-            assert 0 < size <= MIB, "a piece at a time"
-            self.given += size
-            return bytes(size)
+    def endless() -> Iterator[bytes]:
+        nonlocal given
+        while True:
+            given += MIB
+            yield bytes(MIB)
 
     with files.incoming() as folder:
-        stream = Endless()
         with pytest.raises(Invalid, match="at most"):
-            files.receive(stream, folder / "file", limit=5 * MIB)  # type: ignore[arg-type]
-        assert stream.given <= 6 * MIB
-        got = files.receive(io.BytesIO(b"abc"), folder / "other", limit=3)
+            files.receive(endless(), folder / "file", limit=5 * MIB)
+        assert given <= 6 * MIB
+        got = files.receive(iter([b"ab", b"c"]), folder / "other", limit=3)
         assert (got.size, got.sha256[:8]) == (3, "ba7816bf")
     assert list((files.root / "incoming").iterdir()) == []
 
@@ -176,7 +174,11 @@ def test_what_was_coming_in_is_forgotten_at_the_next_start(files: Files) -> None
     half.mkdir()
     (half / "file").write_bytes(b"x")
     (files.root / "incoming" / "link").symlink_to("/etc")
-    files.sweep()
+    with files.incoming(coming := new_id()) as folder:
+        files.sweep()
+        assert folder.is_dir()
+        assert files.is_coming(coming)
+    assert not files.is_coming(coming)
     assert list((files.root / "incoming").iterdir()) == []
     assert Path("/etc/passwd").exists()
 

@@ -5,7 +5,7 @@ from app.db.models.clusters import Cluster, InventoryGuest, Node, Storage, Volum
 from app.db.models.drift import Drift
 from app.db.models.firewall import SecurityGroup, SecurityGroupTenant
 from app.db.models.guests import Backup, BackupSchedule, Guest, GuestTag, Snapshot, VmidClaim
-from app.db.models.local import LocalHost
+from app.db.models.local import LocalHost, LocalImage
 from app.db.models.operations import Idempotency, Operation, OperationStep, Worker
 from app.db.models.plans import Group, Plan
 from app.db.models.table import Table
@@ -26,6 +26,7 @@ __all__ = [
     "Idempotency",
     "InventoryGuest",
     "LocalHost",
+    "LocalImage",
     "Member",
     "Node",
     "Operation",

@@ -557,9 +557,44 @@ def upgrade() -> None:
         sa.Column("observed_at", sa.DateTime(timezone=True), nullable=False),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_local_host")),
     )
+    op.create_table(
+        "local_images",
+        sa.Column("id", sa.String(length=36), nullable=False),
+        sa.Column("tenant_id", sa.String(length=36), nullable=True),
+        sa.Column("name", sa.String(length=64), nullable=False),
+        sa.Column("kind", sa.String(length=5), nullable=False),
+        sa.Column("size", sa.BigInteger(), nullable=False),
+        sa.Column("virtual_size", sa.BigInteger(), nullable=False),
+        sa.Column("sha256", sa.String(length=64), nullable=False),
+        sa.Column("created_at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("created_by", sa.String(length=36), nullable=True),
+        sa.ForeignKeyConstraint(
+            ["created_by"], ["users.id"], name=op.f("fk_local_images_created_by"), ondelete="SET NULL"
+        ),
+        sa.ForeignKeyConstraint(
+            ["tenant_id"], ["tenants.id"], name=op.f("fk_local_images_tenant_id"), ondelete="CASCADE"
+        ),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_local_images")),
+        sa.UniqueConstraint("tenant_id", "name", name=op.f("uq_local_images_tenant_id_name")),
+    )
+    op.create_index(
+        "uq_local_images_public_name",
+        "local_images",
+        ["name"],
+        unique=True,
+        sqlite_where=sa.text("tenant_id IS NULL"),
+        postgresql_where=sa.text("tenant_id IS NULL"),
+    )
 
 
 def downgrade() -> None:
+    op.drop_index(
+        "uq_local_images_public_name",
+        table_name="local_images",
+        sqlite_where=sa.text("tenant_id IS NULL"),
+        postgresql_where=sa.text("tenant_id IS NULL"),
+    )
+    op.drop_table("local_images")
     op.drop_table("local_host")
     op.drop_table("security_group_tenants")
     op.drop_table("security_groups")
