@@ -63,7 +63,7 @@ class LocalImages:
             self._files.keep(got.path, self._files.image(image, kind))
             with self._db.begin() as tx:
                 row = LocalImage(
-                    id=image, tenant_id=owner, name=upload.name, kind=kind, size=seen.size,
+                    id=image, tenant_id=owner, name=upload.name, kind=kind.value, size=seen.size,
                     virtual_size=seen.virtual_size, sha256=got.sha256, created_by=ctx.caller.user,
                 )  # fmt: skip
                 tx.add(row)
