@@ -66,6 +66,8 @@ FIRST = (
 )
 #: When nothing hangs on the guest any more.
 AFTER_ITS_PARTS = ("rebuild", "template")
+#: What goes with its tenant, though its path names none.
+OF_A_TENANT = ("{image}",)
 #: The turn of what a tenant's end comes with.
 LAST = (5, 0)
 #: What a guest has to be for it.
@@ -123,7 +125,8 @@ class Route:
             return 4, AFTER_ITS_PARTS.index(self.last)
         if self.method != "DELETE":
             return 2, self.number
-        return (3, -self.number) if len(self.names) > 1 else (5, self.number)
+        of_a_tenant = len(self.names) > 1 or self.last in OF_A_TENANT
+        return (3, -self.number) if of_a_tenant else (5, self.number)
 
 
 def routes() -> list[Route]:

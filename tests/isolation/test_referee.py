@@ -14,7 +14,7 @@ from app.domain.access import EVERY_TENANT
 from app.policy import rules
 from tests.house import Caller, House, container, vm, wait_for
 from tests.isolation.document import Route, routes
-from tests.isolation.table import ADMINISTRATORS, PUBLIC
+from tests.isolation.table import ADMINISTRATORS, OF_THE_HOST, PUBLIC
 
 ADMINISTRATOR = "root@pam!poolhouse"
 ROUTES = routes()
@@ -275,7 +275,8 @@ def test_what_is_no_work_on_guests_writes_nothing_to_pve(house: House, empty: di
     path = re.sub(r"\{(\w+)\}", lambda found: ids.get(found[1], me), route.path.removeprefix("/api"))
     caller = house.admin() if str(route) in ADMINISTRATORS else member
     mark = house.pve.mark()
-    assert caller.send(route.method.upper(), path, route.body(empty["id"])).status_code < 500
+    status = caller.send(route.method.upper(), path, route.body(empty["id"])).status_code
+    assert status < 500 or (status == 503 and str(route) in OF_THE_HOST)
     assert house.pve.writes(mark) == []
 
 
