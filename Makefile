@@ -28,7 +28,8 @@ qemu: setup ## install and start what virtual machines on this host need (as roo
 	@$(BIN)/poolhouse qemu doctor
 
 test: system setup binding ## run the whole test suite
-	@$(BIN)/python -m pytest --numprocesses auto --maxprocesses 4 --dist loadfile
+	@$(BIN)/python -m pytest --numprocesses auto --maxprocesses 6 --dist loadfile --no-loadscope-reorder \
+		tests/quota tests/kill tests
 
 check: setup ## run all linters, the type checker, the import contracts and the OpenAPI comparison
 	@$(BIN)/ruff check .

@@ -1,7 +1,8 @@
-"""Databases for tests: every test that asks for one gets its own, migrated, on SQLite and on PostgreSQL."""
+"""How the suite runs, and databases: every test that asks for one gets its own, on SQLite and on PostgreSQL."""
 
 from __future__ import annotations
 
+import os
 import shutil
 import uuid
 from collections.abc import Iterator
@@ -10,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import psycopg
 import pytest
+from hypothesis import settings
 
 from app.db import schema
 from app.db.session import Database
@@ -17,6 +19,17 @@ from tests import servers
 
 if TYPE_CHECKING:
     from tests.house import Caller, House
+
+
+#: How long an example takes says how busy the machine is.
+settings.register_profile("poolhouse", deadline=None)
+settings.load_profile("poolhouse")
+
+
+def pytest_xdist_auto_num_workers() -> int:
+    """One process and a half to a core: a test waits for lab, worker and database as much as it computes."""
+    cores = os.cpu_count() or 1
+    return cores + (cores + 1) // 2
 
 
 @pytest.fixture(scope="session")

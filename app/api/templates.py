@@ -23,7 +23,7 @@ from app.api.schemas.templates import (
 from app.domain.paging import Page, PageRequest
 from app.domain.templates import Source, Template, TemplateSpec
 
-_INSTALLER = "local:iso/debian-12.12.0-amd64-netinst.iso"
+_INSTALLER = "local:iso/debian-13.2.0-amd64-netinst.iso"
 _ARCHIVE = "local:vztmpl/ubuntu-24.04-standard_24.04-2_amd64.tar.zst"
 
 
@@ -33,7 +33,7 @@ class TemplatesView(MethodView):
         """List what may be deployed"""
         return current.services.templates.list(current.ctx, page)
 
-    @blp.arguments(TemplateCreateSchema, example={"source": _INSTALLER, "name": "debian-12-installer"})
+    @blp.arguments(TemplateCreateSchema, example={"source": _INSTALLER, "name": "debian-13-installer"})
     @blp.response(201, TemplateSchema)
     def post(self, spec: TemplateSpec) -> Template:
         """Put a medium or a template guest into the catalog (administrators)"""

@@ -89,6 +89,7 @@ def _add_catalog(world: World) -> None:
     now = int(time.time())
     for name, form, size in (
         ("iso/alpine-virt-3.22.0-x86_64.iso", "iso", 67108),
+        ("iso/debian-13.2.0-amd64-netinst.iso", "iso", 792576),
         ("vztmpl/alpine-3.22-default_20250617_amd64.tar.xz", "txz", 3166),
         ("vztmpl/ubuntu-24.04-standard_24.04-2_amd64.tar.zst", "tzst", 13824),
     ):

@@ -20,6 +20,8 @@ ADMINISTRATOR = "root@pam!poolhouse"
 ROUTES = routes()
 #: What only an administrator may do to guests he does with his own identity: tenants have no right to it in PVE.
 ADMINISTRATION = re.compile(r"/api/proxmox/(vms|cts)/\{guest\}/migrate$")
+#: What an administrator begins in PVE for tenants; it goes on after the answer.
+WALLS = frozenset({"POST /api/tenants", "DELETE /api/tenants/{tenant}", "POST /api/proxmox/security-groups"})
 ON_GUESTS = [
     route for route in ROUTES
     if re.match(r"/api/(proxmox/(vms|cts|guests)|deployments|provisioning)\b", route.path)
@@ -29,7 +31,7 @@ ON_ONE_GUEST = [route for route in ON_GUESTS if "{guest}" in route.path or "{vmi
 ELSEWHERE = [
     route for route in ROUTES
     if route not in ON_GUESTS and not ADMINISTRATION.match(route.path)
-    and str(route) not in {*PUBLIC, "POST /api/tenants", "DELETE /api/tenants/{tenant}"}
+    and str(route) not in {*PUBLIC, *WALLS}
 ]  # fmt: skip
 
 #: What the administrator's identity is for, by `app/sagas/credentials.py`: walls and moves between pools are written,
