@@ -158,10 +158,12 @@ class HypervisorDriver(Protocol):
     def begin_backup(self, machine: MachineId, targets: Mapping[str, Path]) -> None:
         """Copy disks (by `Disk.target`) as they are at this moment into new qcow2 files, whole, with what lies
         beneath an overlay. Returns at once; see `backup_progress`. The same backup under way is success; another one
-        raises QemuAway. Raises `qemu.stopped`: copy the files of a stopped machine by `Files.convert`."""
+        raises QemuAway. Raises `qemu.stopped` (copy the files of a stopped machine by `Files.copy`) and
+        `qemu.backup_lost` (see there)."""
 
     def backup_progress(self, machine: MachineId) -> BackupProgress:
-        """Of the backup under way, or how the last one since the machine's start ended."""
+        """Of the backup under way, or how the last one since the machine's start ended: with DONE its files are whole
+        and closed. NONE where nobody knows any more, as after the daemon's or the machine's end: begin again."""
 
     def cancel_backup(self, machine: MachineId) -> None:
         """What was written is left to its owner. None under way is success."""

@@ -52,6 +52,12 @@ READINGS: tuple[Reading, ...] = (
     _reading(r"cannot acquire state change lock|another (backup|block|migration) job|already has another job"
              r"|block job already|already in the process of",
              QemuAway, "The machine is busy with other work.", "qemu.busy"),
+    # libvirt 9.0, killed between the beginning of its own job and of QEMU's, finds a job after its start that never
+    # ends. But for backups and snapshots the machine is well; stopped, it does not start before libvirt is started
+    # anew, as the job outlives it.
+    _reading(r"backup job data missing", QemuConflict,
+             "libvirt was killed when a backup of this machine began, and can begin no other.", "qemu.backup_lost",
+             "Stop the machine, restart libvirt (other machines run on), and start it again."),
     _reading(r"[Gg]uest agent", QemuRefused, "The guest's agent does not answer.", "qemu.agent_absent",
              "Install and start qemu-guest-agent in the guest."),
     _reading(r"No space left|Disk quota exceeded|[Cc]annot allocate memory|cannot set up guest memory",

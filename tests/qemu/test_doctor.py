@@ -108,6 +108,7 @@ def test_the_command_names_packages(monkeypatch: pytest.MonkeyPatch) -> None:
         (67, "unsupported configuration: internal snapshot for disk sde unsupported for storage type raw",
          QemuConflict, "qemu.snapshot_unsupported"),
         (1, "internal error: Network is already in use by interface eth0", QemuConflict, "qemu.subnet_taken"),
+        (1, "internal error: backup job data missing", QemuConflict, "qemu.backup_lost"),
         (1, "unable to write: No space left on device", CapacityExceeded, "capacity.exceeded"),
         (1, "internal error: No more available PCI slots", None, "guest.devices"),
         (67, "unsupported configuration: something else", QemuRefused, "qemu.refused"),
