@@ -126,7 +126,8 @@ def test_a_shared_storage_counts_once() -> None:
 def test_nodes_are_listed_from_the_inventory(house: House, member: Caller) -> None:
     mark = house.pve.mark()
     seen, all_of_it = member.get("/proxmox/nodes").get_json(), house.admin().get("/proxmox/nodes").get_json()
-    assert asked(house, mark, "@") == []
+    # the worker goes on looking at guests that others have left
+    assert [path for path in asked(house, mark, "@") if not path.endswith("/config")] == []
     for listed in (seen, all_of_it):
         assert [row["name"] for row in listed["data"]] == ["n1", "n2"]
         assert (listed["count"], listed["next"]) == (2, None)
