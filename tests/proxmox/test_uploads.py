@@ -10,7 +10,8 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from werkzeug.test import TestResponse
+from werkzeug.datastructures import FileStorage
+from werkzeug.test import TestResponse, encode_multipart
 
 from tests.api.test_errors import assert_problem
 from tests.house import Caller, House
@@ -50,8 +51,10 @@ def form(
     caller: Caller, query: str = "", *, filename: str = "x.iso", body: bytes = BYTES, **fields: str
 ) -> TestResponse:
     headers = {"Authorization": f"Bearer {caller.token}", "Prefer": "wait=30"}
-    data = {**fields, "file": (io.BytesIO(body), filename)}
-    return caller.client.post(f"/api{PATH}{query}", data=data, headers=headers, content_type="multipart/form-data")
+    file = FileStorage(io.BytesIO(body), filename, "file")
+    boundary, data = encode_multipart({**fields, "file": file}, boundary="of-this-form")
+    sent_as = f"multipart/form-data; boundary={boundary}"
+    return caller.client.post(f"/api{PATH}{query}", data=data, headers=headers, content_type=sent_as)
 
 
 def test_a_plain_body_comes_to_the_storage_as_it_was(house: House, admin: Caller, name: str) -> None:
